@@ -1,0 +1,130 @@
+"""Fixtures of the whole suite: one test body, run on pyaio and on stock asyncio, the oracle.
+
+A test that takes `loop_factory`, `loop`, `run` or `child` runs once for each kind of loop, with
+the ids "pyaio" and "asyncio". After every test `nothing_left_alive` looks for what it left:
+descriptors, threads, reports on asyncio's logger; warnings and unraisable exceptions are errors
+(a ResourceWarning in a finalizer arrives as one).
+"""
+
+import asyncio
+import functools
+import gc
+import inspect
+import logging
+import os
+import threading
+from pathlib import Path
+
+import helpers
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile(
+    "suite",
+    deadline=None,
+    database=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("suite")
+
+LOOP_KINDS = ("pyaio", "asyncio")
+
+
+def pytest_configure(config):
+    config.getini("filterwarnings").insert(0, "error")
+
+
+def pytest_collection_finish(session):
+    # The collected suite never becomes garbage: take it out of each test's gc.collect().
+    gc.collect()
+    gc.freeze()
+
+
+@functools.cache
+def _warmed_factory(kind):
+    """The factory of *kind*, after one loop has opened what a process opens only once."""
+    factory = helpers.loop_factory_of(kind)
+    loop = factory()
+    try:
+        loop.run_until_complete(asyncio.sleep(0))
+    finally:
+        loop.close()
+    return factory
+
+
+@pytest.fixture(params=LOOP_KINDS)
+def loop_kind(request):
+    """The name of the kind of loop: "pyaio" or "asyncio"."""
+    return request.param
+
+
+@pytest.fixture
+def loop_factory(loop_kind):
+    """A callable without arguments that makes a new loop."""
+    return _warmed_factory(loop_kind)
+
+
+@pytest.fixture
+def reports():
+    """What was logged on asyncio's logger from WARNING up; see helpers.Reports."""
+    handler = helpers.Reports()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_alive(request, reports):
+    """Fail a test that leaves a descriptor, a thread or an unexpected report behind."""
+    if "loop_kind" in request.fixturenames:
+        request.getfixturevalue("loop_factory")  # before the count: see _warmed_factory
+    threads, fds = threading.enumerate(), helpers.open_fds()
+    yield
+    helpers.collect()
+    assert helpers.leaked_threads(threads) == [], "threads left behind"
+    left = {n: what for n, what in helpers.open_fds().items() if fds.get(n) != what}
+    assert left == {}, "descriptors left open"
+    missing = {n: what for n, what in fds.items() if n not in helpers.open_fds()}
+    assert missing == {}, "descriptors closed that the test did not open"
+    assert reports.take() == [], "unexpected reports on asyncio's logger"
+
+
+@pytest.fixture
+def loop(loop_factory, nothing_left_alive):
+    """A new loop, not set as the current one, closed at the end."""
+    loop = loop_factory()
+    yield loop
+    assert not loop.is_running()
+    loop.close()
+
+
+@pytest.fixture
+def run(loop_factory, nothing_left_alive):
+    """`run(main, *args, debug=None)`: call the coroutine function on a new loop, return its result.
+
+    The loop comes from asyncio.Runner(loop_factory=…), which closes it with all that belongs to it.
+    """
+
+    def run(main, *args, debug=None):
+        assert inspect.iscoroutinefunction(main), "run() takes a coroutine function"
+        with asyncio.Runner(loop_factory=loop_factory, debug=debug) as runner:
+            return runner.run(main(*args))
+
+    return run
+
+
+@pytest.fixture
+def child(loop_kind, tmp_path):
+    """`child(source, *flags, env=None, args=())`: a helpers.Child that runs *source*.
+
+    The source finds `new_event_loop` of the kind under test already imported.
+    """
+
+    def child(source, *flags, env=None, args=()):
+        path = Path(tmp_path, "child.py")
+        path.write_text(helpers.CHILD_PRELUDE[loop_kind] + inspect.cleandoc(source) + "\n")
+        return helpers.Child([*flags, str(path), *args], env=env)
+
+    return child

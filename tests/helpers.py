@@ -1,0 +1,190 @@
+"""What the tests share beside fixtures: counting what is open, child processes, small recorders.
+
+Used by conftest.py (which builds the fixtures on it) and imported by name from any test:
+``from helpers import open_fds``.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+#: Time after which a test that waits counts as hung. Never part of what is asserted.
+HANG = 60.0
+
+#: What a child process has to run to have ``new_event_loop`` in its namespace, by loop kind.
+CHILD_PRELUDE = {
+    "pyaio": "from pyaio import new_event_loop\n",
+    "asyncio": "from asyncio import SelectorEventLoop as new_event_loop\n",
+}
+
+_EXECUTING = re.compile(r"Executing .* took ")
+
+
+def loop_factory_of(kind):
+    """Return the callable that makes loops of *kind* ("pyaio" or "asyncio").
+
+    pyaio is imported here and not before, so the suite also runs where only asyncio is wanted
+    (``-k asyncio``); where it cannot be imported, every test of kind "pyaio" fails.
+    """
+    if kind == "asyncio":
+        return asyncio.SelectorEventLoop
+    import pyaio
+
+    return pyaio.new_event_loop
+
+
+def open_fds():
+    """Return the open descriptors of this process, as {number: what it is}."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            pass  # the descriptor of the listing itself
+    return found
+
+
+def count_fds():
+    """Return how many descriptors this process has open."""
+    return len(open_fds())
+
+
+def leaked_threads(before, patience=HANG):
+    """Return the threads that are not in *before* and do not end within *patience* seconds."""
+    give_up = time.monotonic() + patience
+    for thread in set(threading.enumerate()) - set(before):
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, give_up - time.monotonic()))
+    return [t for t in threading.enumerate() if t not in before]
+
+
+def collect():
+    """Collect garbage until nothing more is found: finalizers may leave new garbage behind."""
+    while gc.collect():
+        pass
+
+
+def drain(loop, turns=3):
+    """Run *turns* turns of a loop that is not running."""
+    for _ in range(turns):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+def wait_until(condition, what="the condition"):
+    """Sleep in small steps until *condition()* is true; fail after HANG seconds."""
+    give_up = time.monotonic() + HANG
+    while not condition():
+        if time.monotonic() > give_up:
+            raise AssertionError(f"{what}: still not so after {HANG} s")
+        time.sleep(0.001)
+
+
+class Reports(logging.Handler):
+    """Collects what a loop or a task reports on asyncio's logger, from WARNING up.
+
+    A test that provokes reports fetches them with `take()`; what is left at its end fails it.
+    "Executing … took … seconds" depends on the machine's load, so it is kept apart in `slow`.
+    """
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.records = []
+        self.slow = []
+
+    def emit(self, record):
+        slow = _EXECUTING.match(record.getMessage())
+        (self.slow if slow else self.records).append(record)
+
+    def take(self):
+        """Return the messages collected so far and forget them."""
+        taken, self.records = [r.getMessage() for r in self.records], []
+        return taken
+
+
+class HandlerCalls(list):
+    """An exception handler that keeps each context; `loop.set_exception_handler(calls)`."""
+
+    def __call__(self, loop, context):
+        self.append(context)
+
+    @property
+    def exceptions(self):
+        return [context.get("exception") for context in self]
+
+
+class Child:
+    """A Python child process that a test talks to line by line; a context manager.
+
+    Leaving the block kills what still runs, so no test leaves a process behind.
+    """
+
+    def __init__(self, args, *, env=None, cwd=None):
+        self.process = subprocess.Popen(
+            [sys.executable, *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=child_env(env),
+            cwd=cwd,
+            text=True,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def expect(self, line):
+        """Read one line of the child's output and check it; a dead child shows its errors."""
+        got = self.process.stdout.readline().rstrip("\n")
+        if got != line:
+            _, errors = self.process.communicate(timeout=HANG)
+            raise AssertionError(f"the child said {got!r}, not {line!r}; its errors:\n{errors}")
+
+    def signal(self, signum=signal.SIGINT):
+        self.process.send_signal(signum)
+
+    def finish(self, input=None):
+        """Wait for the end; return (exit code, rest of the output, errors)."""
+        out, err = self.process.communicate(input, timeout=HANG)
+        return self.process.returncode, out, err
+
+
+def child_env(extra=None):
+    """The environment for a child: ours without what changes an interpreter's behaviour."""
+    env = {k: v for k, v in os.environ.items() if k not in _NOT_INHERITED}
+    env.update(extra or {})
+    return env
+
+
+_NOT_INHERITED = {
+    "PYTHONASYNCIODEBUG",
+    "PYTHONDEVMODE",
+    "PYTHONWARNINGS",
+    "PYTHONTRACEMALLOC",
+    "PYTHONUNBUFFERED",
+}
+
+
+def run_python(*args, input=None, env=None, cwd=None, timeout=HANG):
+    """Run a Python child to its end; return its CompletedProcess with text output."""
+    return subprocess.run(
+        [sys.executable, *args],
+        input=input,
+        capture_output=True,
+        text=True,
+        env=child_env(env),
+        cwd=cwd,
+        timeout=timeout,
+    )
