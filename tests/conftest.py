@@ -66,6 +66,12 @@ def loop_factory(loop_kind):
 
 
 @pytest.fixture
+def loop_class(loop_kind, loop_factory):
+    """The class of the loops, for subclassing and for patching methods on it."""
+    return helpers.loop_class_of(loop_kind)
+
+
+@pytest.fixture
 def reports():
     """What was logged on asyncio's logger from WARNING up; see helpers.Reports."""
     handler = helpers.Reports()

@@ -40,6 +40,15 @@ def loop_factory_of(kind):
     return pyaio.new_event_loop
 
 
+def loop_class_of(kind):
+    """Return the class of loops of *kind*."""
+    if kind == "asyncio":
+        return asyncio.SelectorEventLoop
+    import pyaio
+
+    return pyaio.Loop
+
+
 def open_fds():
     """Return the open descriptors of this process, as {number: what it is}."""
     found = {}
