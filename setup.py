@@ -1,0 +1,200 @@
+"""Builds the extension `pyaio._core` from csrc/; everything static is in pyproject.toml.
+
+Options, all from the environment:
+    PYAIO_STATIC_LIBUV=1                link libuv's archive instead of the shared library
+    PYAIO_WERROR=1                      warnings are errors
+    PYAIO_DEBUG=1                       asserts on, nothing optimised
+    PYAIO_SANITIZE=address,undefined    build with these sanitizers of the compiler
+    PKG_CONFIG, CC, CFLAGS, LDFLAGS     as everywhere
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CompileError, LinkError
+
+ROOT = Path(__file__).resolve().parent
+LIBUV_MINIMUM = "1.44"
+
+INSTALL = f"""
+    Debian, Ubuntu   apt-get install gcc libc6-dev make pkg-config libuv1-dev python3-dev
+    Fedora           dnf install gcc make pkgconf-pkg-config libuv-devel python3-devel
+    Alpine           apk add gcc musl-dev linux-headers make pkgconf libuv-dev python3-dev
+    macOS            brew install pkgconf libuv
+"""
+INSTALL_STATIC = """
+    Debian, Ubuntu   apt-get install libuv1-dev
+    Fedora           dnf install libuv-static
+    Alpine           apk add libuv-static
+    macOS            brew install libuv
+"""
+
+STRICT = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+
+
+def stop(sentence, install=INSTALL):
+    """End the build with one sentence and the command that helps."""
+    sys.exit(f"\npyaio cannot be built: {sentence} Install what is needed with:\n{install}")
+
+
+def option(name):
+    return os.environ.get(name, "") not in ("", "0")
+
+
+def relative(pattern):
+    """The files of csrc/ that match, as setuptools wants them: relative, with slashes."""
+    return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").rglob(pattern))
+
+
+def pkg_config(*args):
+    """What pkg-config answers, split as a shell would; None where it says no."""
+    command = [*shlex.split(os.environ.get("PKG_CONFIG", "pkg-config")), *args, "libuv"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True)
+    except OSError:
+        stop(f"{command[0]} was not found, and libuv is looked up through it.")
+    return shlex.split(done.stdout) if done.returncode == 0 else None
+
+
+def libuv_version():
+    found = pkg_config("--modversion")
+    if found is None:
+        stop(f"libuv {LIBUV_MINIMUM} or newer is needed, and pkg-config does not know libuv.")
+    if pkg_config(f"--atleast-version={LIBUV_MINIMUM}") is None:
+        stop(f"libuv {LIBUV_MINIMUM} or newer is needed, and the one here is {found[0]}.")
+    return found[0]
+
+
+def libuv_link_args():
+    if not option("PYAIO_STATIC_LIBUV"):
+        return pkg_config("--libs")
+    folder = Path(pkg_config("--variable=libdir")[0])
+    archives = [folder / name for name in ("libuv_a.a", "libuv.a") if (folder / name).exists()]
+    if not archives:
+        stop(f"PYAIO_STATIC_LIBUV is set, and {folder} holds no libuv_a.a or libuv.a.",
+             INSTALL_STATIC)
+    others = [arg for arg in pkg_config("--static", "--libs") if arg not in ("-luv", "-luv_a")]
+    return [str(archives[0]), *others]
+
+
+def check_python_headers():
+    for folder in {sysconfig.get_path("include"), sysconfig.get_path("platinclude")}:
+        if Path(folder, "pyconfig.h").exists():
+            break
+    else:
+        stop(f"Python.h of {sys.executable} was not found in {sysconfig.get_path('include')}.")
+
+
+class BuildCore(build_ext):
+    """Finds libuv, chooses the compiler's options, and compiles on all cores."""
+
+    def build_extensions(self):
+        self.check_requirements()
+        for extension in self.extensions:
+            self.configure(extension)
+            extension.depends.append(self.record_options(extension))
+        super().build_extensions()
+
+    def build_extension(self, ext):
+        """Compile the sources side by side: setuptools takes one after the other."""
+        compile_one_by_one = self.compiler.compile
+
+        def compile_all(sources, **options):
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                compiled = pool.map(lambda one: compile_one_by_one([one], **options), sources)
+                return [name for names in compiled for name in names]
+
+        self.compiler.compile = compile_all
+        try:
+            super().build_extension(ext)
+        finally:
+            self.compiler.compile = compile_one_by_one
+
+    def check_requirements(self):
+        compiler = self.compiler.compiler_so[0]
+        if shutil.which(compiler) is None:
+            stop(f"the C compiler {compiler} was not found.")
+        check_python_headers()
+        self.libuv = libuv_version()
+
+    def configure(self, ext):
+        version = self.distribution.get_version()
+        ext.define_macros += [("PYAIO_VERSION", f'"{version}"'), ("_GNU_SOURCE", "1")]
+        compile_args = ["-std=c11", "-fvisibility=hidden", *STRICT, *pkg_config("--cflags")]
+        both = self.mode_args()
+        if option("PYAIO_WERROR"):
+            both.append("-Werror")
+        ext.extra_compile_args += compile_args + both
+        ext.extra_link_args += both + libuv_link_args()
+        print(f"pyaio {version}: libuv {self.libuv}, {' '.join(both)}", flush=True)
+
+    def mode_args(self):
+        """What the compiler and the linker both take: optimisation, asserts, sanitizers."""
+        sanitizers, debug = os.environ.get("PYAIO_SANITIZE", ""), option("PYAIO_DEBUG")
+        args = ["-UNDEBUG" if debug else "-DNDEBUG"]
+        if sanitizers:
+            args += ["-O1", "-g", "-fno-omit-frame-pointer", f"-fsanitize={sanitizers}"]
+            return [*args, "-fno-sanitize-recover=all"]
+        if debug:
+            return [*args, "-O0", "-g3"]
+        if "-O" not in os.environ.get("CFLAGS", ""):
+            args.append("-O3")
+        return args + self.lto_args()
+
+    def lto_args(self):
+        """The option for link-time optimisation that this compiler and linker take, if any."""
+        folder = Path(self.build_temp, "lto-probe")
+        folder.mkdir(parents=True, exist_ok=True)
+        source = folder / "probe.c"
+        source.write_text("int probe(void);\nint probe(void) { return 0; }\n")
+        for flag in ("-flto=auto", "-flto"):
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=str(folder), extra_postargs=[flag]
+                )
+                self.compiler.link_shared_object(
+                    objects, str(folder / "probe.so"), extra_postargs=[flag]
+                )
+            except (CompileError, LinkError):
+                continue
+            return [flag]
+        return []
+
+    def record_options(self, ext):
+        """A file that is newer than the build whenever its options are others.
+
+        setuptools compares dates only; without this a build with other options, another
+        compiler or another libuv would keep the objects of the one before.
+        """
+        options = [
+            sys.version, *self.compiler.compiler_so, self.libuv,
+            *ext.extra_compile_args, *ext.extra_link_args, *map(str, ext.define_macros),
+        ]  # fmt: skip
+        record = Path(self.build_temp).parent / "pyaio-options.txt"
+        record.parent.mkdir(parents=True, exist_ok=True)
+        text = "\n".join(options)
+        if not record.exists() or record.read_text() != text:
+            record.write_text(text)
+        return str(record)
+
+
+setup(
+    ext_modules=[
+        Extension(
+            "pyaio._core",
+            sources=relative("*.c"),
+            depends=relative("*.h"),
+            include_dirs=["csrc"],
+            libraries=["m"],
+        )
+    ],
+    cmdclass={"build_ext": BuildCore},
+)
