@@ -143,7 +143,7 @@ class Child:
             stderr=subprocess.PIPE,
             env=child_env(env),
             cwd=cwd,
-            text=True,
+            bufsize=0,  # communicate() reads the descriptor, past the buffer of a file object
         )
 
     def __enter__(self):
@@ -156,18 +156,19 @@ class Child:
 
     def expect(self, line):
         """Read one line of the child's output and check it; a dead child shows its errors."""
-        got = self.process.stdout.readline().rstrip("\n")
+        got = self.process.stdout.readline().decode().rstrip("\n")
         if got != line:
-            _, errors = self.process.communicate(timeout=HANG)
+            self.process.kill()
+            errors = self.process.communicate(timeout=HANG)[1].decode()
             raise AssertionError(f"the child said {got!r}, not {line!r}; its errors:\n{errors}")
 
     def signal(self, signum=signal.SIGINT):
         self.process.send_signal(signum)
 
-    def finish(self, input=None):
+    def finish(self, input=""):
         """Wait for the end; return (exit code, rest of the output, errors)."""
-        out, err = self.process.communicate(input, timeout=HANG)
-        return self.process.returncode, out, err
+        out, err = self.process.communicate(input.encode(), timeout=HANG)
+        return self.process.returncode, out.decode(), err.decode()
 
 
 def child_env(extra=None):

@@ -1,0 +1,281 @@
+"""Exceptions of callbacks: reports, exits that leave run_forever, the exception handler API."""
+
+import asyncio
+import contextvars
+import sys
+
+import pytest
+from helpers import HandlerCalls, drain
+
+
+def fail(*args):
+    raise LookupError("from the callback")
+
+
+def leave(kind):
+    raise kind("leaving")
+
+
+exits = pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+
+
+def test_a_report_has_the_keys_and_message_of_asyncio(loop):
+    calls = HandlerCalls()
+    loop.set_exception_handler(calls)
+    handle = loop.call_soon(fail, 1)
+    drain(loop, 1)
+    (context,) = calls
+    assert set(context) == {"message", "exception", "handle"}
+    assert context["handle"] is handle
+    assert isinstance(context["exception"], LookupError)
+    assert context["message"].startswith("Exception in callback fail(")
+    assert __file__ in context["message"]
+
+
+def test_a_report_in_debug_mode_has_the_source_traceback(loop):
+    calls = HandlerCalls()
+    loop.set_exception_handler(calls)
+    loop.set_debug(True)
+    loop.call_soon(fail)
+    drain(loop, 1)
+    (context,) = calls
+    assert set(context) == {"message", "exception", "handle", "source_traceback"}
+    assert context["source_traceback"][-1].name == (
+        "test_a_report_in_debug_mode_has_the_source_traceback"
+    )
+
+
+def test_the_traceback_of_a_report_ends_in_the_callback(loop):
+    calls = HandlerCalls()
+    loop.set_exception_handler(calls)
+    loop.call_soon(fail)
+    drain(loop, 1)
+    traceback = calls[0]["exception"].__traceback__
+    while traceback.tb_next:
+        traceback = traceback.tb_next
+    assert traceback.tb_frame.f_code.co_name == "fail"
+
+
+def test_other_entries_run_after_a_failing_one(loop):
+    calls, got = HandlerCalls(), []
+    loop.set_exception_handler(calls)
+    for i in range(5):
+        loop.call_soon(fail)
+        loop.call_soon(got.append, i)
+    drain(loop, 1)
+    assert got == list(range(5)) and len(calls) == 5
+
+
+def test_without_a_handler_the_report_goes_to_the_log(loop, caplog, reports):
+    loop.call_soon(fail)
+    drain(loop, 1)
+    (message,) = reports.take()
+    assert message.startswith("Exception in callback fail(")
+    assert "\nhandle: <Handle fail(" in message
+    (record,) = [r for r in caplog.records if r.name == "asyncio"]
+    assert record.levelname == "ERROR" and record.exc_info[0] is LookupError
+
+
+def test_a_base_exception_that_is_no_exit_is_reported(loop):
+    class Odd(BaseException):
+        pass
+
+    calls, got = HandlerCalls(), []
+    loop.set_exception_handler(calls)
+    loop.call_soon(leave, Odd)
+    loop.call_soon(got.append, 1)
+    drain(loop, 1)
+    assert [type(e) for e in calls.exceptions] == [Odd]
+    assert got == [1]
+
+
+def test_a_cancelled_error_of_a_callback_is_reported(loop):
+    calls = HandlerCalls()
+    loop.set_exception_handler(calls)
+    loop.call_soon(leave, asyncio.CancelledError)
+    drain(loop, 1)
+    assert [type(e) for e in calls.exceptions] == [asyncio.CancelledError]
+
+
+@exits
+def test_an_exit_leaves_run_forever(loop, kind):
+    loop.call_soon(leave, kind)
+    with pytest.raises(kind, match="leaving"):
+        loop.run_forever()
+    drain(loop)
+
+
+@exits
+def test_an_exit_keeps_the_rest_of_the_ready_entries(loop, kind):
+    got = []
+    loop.call_soon(got.append, 1)
+    loop.call_soon(leave, kind)
+    loop.call_soon(got.append, 2)
+    loop.call_soon(got.append, 3)
+    with pytest.raises(kind):
+        loop.run_forever()
+    assert got == [1]
+    loop.call_soon(got.append, 4)
+    drain(loop, 1)
+    assert got == [1, 2, 3, 4]
+
+
+@exits
+def test_an_exit_keeps_what_its_turn_has_added(loop, kind):
+    got = []
+    loop.call_soon(lambda: loop.call_soon(got.append, "added"))
+    loop.call_soon(leave, kind)
+    loop.call_soon(got.append, "rest")
+    with pytest.raises(kind):
+        loop.run_forever()
+    drain(loop, 2)
+    assert got == ["rest", "added"]
+
+
+@exits
+def test_an_exit_from_a_timer_keeps_the_other_timers(loop, kind):
+    got = []
+    start = loop.time()
+    loop.call_at(start - 3, got.append, 1)
+    loop.call_at(start - 2, leave, kind)
+    loop.call_at(start - 1, got.append, 2)
+    loop.call_at(start + 0.001, got.append, 3)
+    with pytest.raises(kind):
+        loop.run_forever()
+    loop.call_at(start + 0.002, loop.stop)
+    loop.run_forever()
+    assert got == [1, 2, 3]
+
+
+@exits
+def test_two_exits_leave_one_after_the_other(loop, kind):
+    loop.call_soon(leave, kind)
+    loop.call_soon(leave, kind)
+    for _ in range(2):
+        with pytest.raises(kind):
+            loop.run_forever()
+    drain(loop)
+
+
+@exits
+def test_an_exit_of_a_threadsafe_entry_leaves_run_forever(loop, kind):
+    got = []
+    loop.call_soon_threadsafe(leave, kind)
+    loop.call_soon_threadsafe(got.append, 1)
+    with pytest.raises(kind):
+        loop.run_forever()
+    drain(loop, 2)
+    assert got == [1]
+
+
+@exits
+def test_a_stop_before_an_exit_is_not_kept(loop, kind):
+    got = []
+    loop.call_soon(loop.stop)
+    loop.call_soon(leave, kind)
+    with pytest.raises(kind):
+        loop.run_forever()
+    loop.call_soon(lambda: loop.call_soon(lambda: (got.append("second turn"), loop.stop())))
+    loop.run_forever()
+    assert got == ["second turn"]
+
+
+# The API of the exception handler
+
+
+def test_the_handler_gets_loop_and_context(loop):
+    got = []
+    loop.set_exception_handler(lambda *args: got.append(args))
+    context = {"message": "mine", "anything": 1}
+    loop.call_exception_handler(context)
+    assert got == [(loop, context)]
+    assert got[0][1] is context
+
+
+def test_get_returns_what_was_set(loop):
+    assert loop.get_exception_handler() is None
+    handler = HandlerCalls()
+    loop.set_exception_handler(handler)
+    assert loop.get_exception_handler() is handler
+    loop.set_exception_handler(None)
+    assert loop.get_exception_handler() is None
+
+
+@pytest.mark.parametrize("handler", [1, "handler", object()])
+def test_a_handler_that_is_not_callable_is_refused(loop, handler):
+    with pytest.raises(TypeError, match="A callable object or None is expected"):
+        loop.set_exception_handler(handler)
+    assert loop.get_exception_handler() is None
+
+
+def test_a_handler_that_raises_is_reported(loop, reports):
+    def handler(loop, context):
+        raise ZeroDivisionError
+
+    loop.set_exception_handler(handler)
+    loop.call_soon(fail)
+    drain(loop, 1)
+    (message,) = reports.take()
+    assert message.startswith("Unhandled error in exception handler")
+
+
+@exits
+def test_an_exit_of_the_handler_leaves_run_forever(loop, kind):
+    loop.set_exception_handler(lambda loop, context: leave(kind))
+    loop.call_soon(fail)
+    with pytest.raises(kind):
+        loop.run_forever()
+    drain(loop)
+
+
+def test_a_default_handler_that_raises_is_reported(loop, reports):
+    loop.default_exception_handler = fail
+    loop.call_soon(fail)
+    drain(loop, 1)
+    (message,) = reports.take()
+    assert message == "Exception in default exception handler"
+
+
+def test_the_handler_may_set_another_handler(loop):
+    second = HandlerCalls()
+    loop.set_exception_handler(lambda loop, context: loop.set_exception_handler(second))
+    loop.call_soon(fail)
+    loop.call_soon(fail)
+    drain(loop, 1)
+    assert len(second) == 1
+
+
+def test_the_default_handler_sorts_the_keys_and_takes_any(loop, reports):
+    loop.default_exception_handler({"message": "mine", "zebra": 1, "apple": [2]})
+    loop.default_exception_handler({})
+    assert reports.take() == [
+        "mine\napple: [2]\nzebra: 1",
+        "Unhandled exception in event loop",
+    ]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="since 3.12 it runs in the handle's context")
+def test_the_handler_runs_in_the_context_of_the_handle(loop):
+    var = contextvars.ContextVar("var", default="unset")
+    context = contextvars.copy_context()
+    context.run(var.set, "of the handle")
+    got = []
+    loop.set_exception_handler(lambda loop, context: got.append(var.get()))
+    loop.call_soon(fail, context=context)
+    drain(loop, 1)
+    assert got == ["of the handle"]
+
+
+def test_a_task_exception_nobody_retrieved_is_reported(loop):
+    calls = HandlerCalls()
+    loop.set_exception_handler(calls)
+
+    async def failing():
+        fail()
+
+    task = loop.create_task(failing())
+    drain(loop)
+    del task
+    (context,) = calls
+    assert context["message"] == "Task exception was never retrieved"
+    assert isinstance(context["exception"], LookupError)
