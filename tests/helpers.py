@@ -5,6 +5,7 @@ Used by conftest.py (which builds the fixtures on it) and imported by name from 
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -53,10 +54,8 @@ def open_fds():
     """Return the open descriptors of this process, as {number: what it is}."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
-        try:
+        with contextlib.suppress(FileNotFoundError):  # the descriptor of the listing itself
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-        except FileNotFoundError:
-            pass  # the descriptor of the listing itself
     return found
 
 

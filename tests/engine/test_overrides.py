@@ -79,7 +79,7 @@ def test_a_done_callback_is_scheduled_through_call_soon(make):
     future = loop.create_future()
     future.add_done_callback(print)
     future.set_result(1)
-    ((name, args, kwargs),) = loop.calls
+    ((_, args, kwargs),) = loop.calls
     assert args == (print, future)
     assert set(kwargs) == {"context"}
 
@@ -205,7 +205,7 @@ def test_asyncio_create_task_goes_through_create_task(make):
         await asyncio.create_task(asyncio.sleep(0), name="mine")
 
     loop.run_until_complete(main())
-    ((name, args, kwargs),) = loop.calls
+    ((_, args, kwargs),) = loop.calls
     assert len(args) == 1
     assert kwargs.get("name", "mine") == "mine"
 

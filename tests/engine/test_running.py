@@ -158,7 +158,7 @@ def test_run_until_complete_with_a_pending_stop(loop):
 
     loop.stop()
     task = loop.create_task(main())
-    with pytest.raises(RuntimeError, match="^Event loop stopped before Future completed.$"):
+    with pytest.raises(RuntimeError, match=r"^Event loop stopped before Future completed.$"):
         loop.run_until_complete(task)
     assert not task.done()
     loop.run_until_complete(task)
@@ -167,7 +167,7 @@ def test_run_until_complete_with_a_pending_stop(loop):
 def test_run_until_complete_stopped_by_a_callback(loop):
     future = loop.create_future()
     loop.call_soon(loop.stop)
-    with pytest.raises(RuntimeError, match="Event loop stopped before Future completed."):
+    with pytest.raises(RuntimeError, match="Event loop stopped before Future completed"):
         loop.run_until_complete(future)
 
 
@@ -415,14 +415,14 @@ CALLS_ON_CLOSED = {
 @pytest.mark.parametrize("name", CALLS_ON_CLOSED)
 def test_a_closed_loop_refuses(loop, name):
     loop.close()
-    with pytest.raises(RuntimeError, match="^Event loop is closed$"):
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
         CALLS_ON_CLOSED[name](loop)
 
 
 def test_a_closed_loop_refuses_create_task(loop):
     loop.close()
     coro = coroutine()
-    with pytest.raises(RuntimeError, match="^Event loop is closed$"):
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
         loop.create_task(coro)
     coro.close()
 
@@ -430,7 +430,7 @@ def test_a_closed_loop_refuses_create_task(loop):
 def test_a_closed_loop_refuses_run_until_complete_of_a_coroutine(loop):
     loop.close()
     coro = coroutine()
-    with pytest.raises(RuntimeError, match="^Event loop is closed$"):
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
         loop.run_until_complete(coro)
     coro.close()
 
