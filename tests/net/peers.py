@@ -1,0 +1,229 @@
+"""What the network tests share: recording protocols, pairs of endpoints, comparison with asyncio.
+
+Imported by name from the tests of this folder: ``from peers import Recorder, connection``.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+
+from helpers import HANG
+
+LOOPBACK = "127.0.0.1"
+
+
+def _ipv6_trouble():
+    """Return why ::1 cannot be used on this machine, or None."""
+    if not socket.has_ipv6:
+        return "this Python has no IPv6"
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as sock:
+            sock.bind(("::1", 0))
+    except OSError as exc:
+        return f"no ::1 on this machine: {exc}"
+    return None
+
+
+IPV6_TROUBLE = _ipv6_trouble()
+
+
+class Recorder(asyncio.Protocol):
+    """Keeps the name of every callback in `events`, what arrived in `data`.
+
+    `made`, `ended` (EOF) and `lost` are futures; `lost` ends with connection_lost's argument.
+    """
+
+    #: What eof_received() returns.
+    keep_open = None
+
+    def __init__(self):
+        loop = asyncio.get_running_loop()
+        self.transport = None
+        self.events = []
+        self.data = bytearray()
+        self.made = loop.create_future()
+        self.ended = loop.create_future()
+        self.lost = loop.create_future()
+
+    def connection_made(self, transport):
+        self.events.append("made")
+        self.transport = transport
+        self.made.set_result(transport)
+
+    def data_received(self, data):
+        if self.events[-1:] != ["data"]:  # how the bytes were cut is up to the kernel
+            self.events.append("data")
+        self.data += data
+
+    def eof_received(self):
+        self.events.append("eof")
+        self.ended.set_result(None)
+        return self.keep_open
+
+    def pause_writing(self):
+        self.events.append("pause")
+
+    def resume_writing(self):
+        self.events.append("resume")
+
+    def connection_lost(self, exc):
+        self.events.append("lost")
+        self.lost.set_result(exc)
+
+    async def received(self, count):
+        """Wait until *count* bytes arrived; return all that is there."""
+        await until(lambda: len(self.data) >= count)
+        return bytes(self.data)
+
+
+class Buffered(Recorder, asyncio.BufferedProtocol):
+    """A Recorder that reads into a buffer of its own, of `room` bytes."""
+
+    room = 4096
+
+    def __init__(self):
+        super().__init__()
+        self.buffer = bytearray(self.room)
+
+    def get_buffer(self, sizehint):
+        return self.buffer
+
+    def buffer_updated(self, nbytes):
+        Recorder.data_received(self, self.buffer[:nbytes])
+
+    # A BufferedProtocol has no such method: nobody may call it.
+    data_received = None
+
+
+async def until(condition):
+    """Let the loop run until *condition()* is true; a hang ends in TimeoutError."""
+    async with asyncio.timeout(HANG):
+        while not condition():
+            await asyncio.sleep(0.0005)
+
+
+async def ended(future):
+    """Wait for *future*, at most HANG seconds, without cancelling it; return its result."""
+    async with asyncio.timeout(HANG):
+        return await asyncio.shield(future)
+
+
+async def turns(count=5):
+    """Let the loop go through some turns."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def tcp_pair(host=LOOPBACK):
+    """Return two plain non-blocking sockets, connected over TCP."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        ours = socket.create_connection(listener.getsockname()[:2])
+        theirs, _ = listener.accept()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs
+
+
+def reset(sock):
+    """Close *sock* so that the peer gets a RST."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    sock.close()
+
+
+def closed_port(host=LOOPBACK):
+    """Return a port of *host* where nobody listens."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.bind((host, 0))
+        return sock.getsockname()[1]
+
+
+async def take(sock, count):
+    """Read *count* bytes from a plain non-blocking socket, or up to EOF."""
+    data = bytearray()
+    async with asyncio.timeout(HANG):
+        while len(data) < count:
+            try:
+                chunk = sock.recv(min(1 << 20, count - len(data)))
+            except BlockingIOError:
+                await asyncio.sleep(0.0005)
+                continue
+            if not chunk:
+                break
+            data += chunk
+    return bytes(data)
+
+
+def fill(transport, chunk=b"\xaa" * (1 << 18)):
+    """Write until more is queued than the high-water mark; return how much was written in all."""
+    written = 0
+    while transport.get_write_buffer_size() <= transport.get_write_buffer_limits()[1]:
+        transport.write(chunk)
+        written += len(chunk)
+    return written
+
+
+async def finish(*protocols):
+    """Abort what is still open of these Recorders and wait for connection_lost."""
+    for protocol in protocols:
+        if protocol.transport is not None:
+            if not protocol.lost.done():
+                protocol.transport.abort()
+            await ended(protocol.lost)
+
+
+@contextlib.asynccontextmanager
+async def connection(client=Recorder, server=Recorder, host=LOOPBACK, **server_options):
+    """A connection with both ends on this loop; gives the two protocols, both made."""
+    loop = asyncio.get_running_loop()
+    accepted = loop.create_future()
+
+    def factory():
+        accepted.set_result(server())
+        return accepted.result()
+
+    listener = await loop.create_server(factory, host, 0, **server_options)
+    protocols = []
+    try:
+        _, near = await loop.create_connection(client, *listener.sockets[0].getsockname()[:2])
+        protocols.append(near)
+        far = await ended(accepted)
+        protocols.append(far)
+        await ended(far.made)
+        yield near, far
+    finally:
+        listener.close()
+        await finish(*protocols)
+        await listener.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def with_peer(factory=Recorder, host=LOOPBACK):
+    """A transport of the loop whose peer is a plain socket; gives (protocol, socket)."""
+    ours, peer = tcp_pair(host)
+    with peer:
+        _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=ours)
+        try:
+            yield protocol, peer
+        finally:
+            await finish(protocol)
+
+
+def on_asyncio(scenario, *args):
+    """Run the coroutine function on a stock loop of this Python version; return its result."""
+    with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
+        return runner.run(scenario(*args))
+
+
+async def outcome(awaitable):
+    """Return what *awaitable* gives, or the type of the exception it ends with."""
+    try:
+        async with asyncio.timeout(HANG):
+            return await awaitable
+    except Exception as exc:
+        return type(exc)
+
+
+ADDRESS_IN_USE = errno.EADDRINUSE
