@@ -6,9 +6,9 @@
 #   make test VENV=.venv-313          another virtual environment
 #   PYAIO_WERROR=1 make test          options of the build, see setup.py
 
-PYTHON =
-VENV = .venv
-ARGS =
+PYTHON ?=
+VENV ?= .venv
+ARGS ?=
 
 RUN = $(VENV)/bin/python
 SETUP = PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/setup.sh

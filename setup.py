@@ -16,15 +16,15 @@ import sys
 import sysconfig
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import CompileError, LinkError
 
 ROOT = Path(__file__).resolve().parent
 LIBUV_MINIMUM = "1.44"
 
-INSTALL = f"""
+INSTALL = """
     Debian, Ubuntu   apt-get install gcc libc6-dev make pkg-config libuv1-dev python3-dev
     Fedora           dnf install gcc make pkgconf-pkg-config libuv-devel python3-devel
     Alpine           apk add gcc musl-dev linux-headers make pkgconf libuv-dev python3-dev
@@ -38,6 +38,12 @@ INSTALL_STATIC = """
 """
 
 STRICT = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
+
+PROBE = """\
+#include <stdlib.h>
+void *probe(void);
+void *probe(void) { return malloc(1); }
+"""
 
 
 def stop(sentence, install=INSTALL):
@@ -79,18 +85,18 @@ def libuv_link_args():
     folder = Path(pkg_config("--variable=libdir")[0])
     archives = [folder / name for name in ("libuv_a.a", "libuv.a") if (folder / name).exists()]
     if not archives:
-        stop(f"PYAIO_STATIC_LIBUV is set, and {folder} holds no libuv_a.a or libuv.a.",
-             INSTALL_STATIC)
+        stop(
+            f"PYAIO_STATIC_LIBUV is set, and {folder} holds no libuv_a.a or libuv.a.",
+            INSTALL_STATIC,
+        )
     others = [arg for arg in pkg_config("--static", "--libs") if arg not in ("-luv", "-luv_a")]
     return [str(archives[0]), *others]
 
 
 def check_python_headers():
-    for folder in {sysconfig.get_path("include"), sysconfig.get_path("platinclude")}:
-        if Path(folder, "pyconfig.h").exists():
-            break
-    else:
-        stop(f"Python.h of {sys.executable} was not found in {sysconfig.get_path('include')}.")
+    folder = sysconfig.get_path("include")
+    if not Path(folder, "Python.h").exists():
+        stop(f"Python.h of {sys.executable} was not found in {folder}.")
 
 
 class BuildCore(build_ext):
@@ -122,6 +128,8 @@ class BuildCore(build_ext):
         compiler = self.compiler.compiler_so[0]
         if shutil.which(compiler) is None:
             stop(f"the C compiler {compiler} was not found.")
+        if not self.can_build():
+            stop(f"the C compiler {compiler} does not build even a small library.")
         check_python_headers()
         self.libuv = libuv_version()
 
@@ -151,22 +159,16 @@ class BuildCore(build_ext):
 
     def lto_args(self):
         """The option for link-time optimisation that this compiler and linker take, if any."""
-        folder = Path(self.build_temp, "lto-probe")
-        folder.mkdir(parents=True, exist_ok=True)
-        source = folder / "probe.c"
-        source.write_text("int probe(void);\nint probe(void) { return 0; }\n")
-        for flag in ("-flto=auto", "-flto"):
-            try:
-                objects = self.compiler.compile(
-                    [str(source)], output_dir=str(folder), extra_postargs=[flag]
-                )
-                self.compiler.link_shared_object(
-                    objects, str(folder / "probe.so"), extra_postargs=[flag]
-                )
-            except (CompileError, LinkError):
-                continue
-            return [flag]
-        return []
+        return [flag for flag in ("-flto=auto", "-flto") if self.can_build(flag)][:1]
+
+    def can_build(self, *flags):
+        """Whether a shared library comes out of the compiler and linker with these flags."""
+        with TemporaryDirectory() as folder:
+            source = Path(folder, "probe.c")
+            source.write_text(PROBE)
+            command = [*self.compiler.compiler_so, *flags, "-shared", str(source)]
+            command += ["-o", str(Path(folder, "probe.so"))]
+            return subprocess.run(command, capture_output=True).returncode == 0
 
     def record_options(self, ext):
         """A file that is newer than the build whenever its options are others.

@@ -59,7 +59,7 @@ is_of_the_system() {
 can_compile() {
     probe=$(mktemp -d)
     printf '#include <stdlib.h>\nint main(void) { return EXIT_SUCCESS; }\n' >"$probe/probe.c"
-    ${CC:-$1} -o "$probe/probe" "$probe/probe.c" >/dev/null 2>&1 && status=0 || status=1
+    ${CC:-$@} -o "$probe/probe" "$probe/probe.c" >/dev/null 2>&1 && status=0 || status=1
     rm -rf "$probe"
     return "$status"
 }
@@ -174,6 +174,7 @@ install_packages() {
 }
 
 check_system() {
+    [ -z "${CC:-}" ] || can_compile || fail "CC is $CC, and that compiles no program."
     python=$(find_python)
     PYTHON_VERSION=3
     if [ -n "$python" ]; then
@@ -254,7 +255,7 @@ install_requirements() {
     say "Installing Python packages for:$wanted"
     # shellcheck disable=SC2046,SC2086  # requirements hold no spaces
     "$VENV/bin/python" -m pip install $packages ||
-        fail "pip could not install:" $packages
+        fail "pip could not install:" $packages "(is the package index within reach?)"
     for extra in $wanted; do
         stamp "extra-$extra" "$PROJECT_KEY"
     done
