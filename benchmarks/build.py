@@ -1,0 +1,88 @@
+"""Compiles the C programs beside this file when they are needed, into `build/benchmarks/`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+FOLDER = HERE.parent / "build" / "benchmarks"
+FLAGS = ["-std=c11", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra"]
+
+
+class BuildError(Exception):
+    """A program cannot be built; the text says why, and what to install."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """A C program: its folder or file, and the pkg-config package that it is linked with."""
+
+    name: str
+    sources: str
+    package: str = ""
+
+
+LOAD = Program("load", "load/*.c")
+FLOORS = {"echo": Program("floor-echo", "floor/echo.c", "libuv")}
+
+
+def _compiler() -> list[str]:
+    command = shlex.split(os.environ.get("CC", "cc"))
+    if shutil.which(command[0]) is None:
+        raise BuildError(
+            f"There is no C compiler ({command[0]}); it builds the load generator. "
+            "Debian, Ubuntu: apt-get install gcc libc6-dev; Fedora: dnf install gcc; "
+            "Alpine: apk add build-base."
+        )
+    return command
+
+
+def _package(name: str) -> list[str]:
+    """Compiler and linker flags of a pkg-config package."""
+    command = ["pkg-config", "--cflags", "--libs", name]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise BuildError(
+            f"pkg-config does not find {name}, which the floor is built on. "
+            "Debian, Ubuntu: apt-get install pkg-config libuv1-dev; Fedora: dnf install "
+            "pkgconf libuv-devel; Alpine: apk add pkgconf libuv-dev."
+        ) from None
+    return shlex.split(done.stdout)
+
+
+def _digest(command: list[str], files: list[Path]) -> str:
+    digest = hashlib.sha256("\0".join(command).encode())
+    for file in files:
+        digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+@cache
+def build(program: Program) -> Path:
+    """The program, compiled if its sources, its flags or the compiler's name have changed.
+
+    Raises BuildError with one sentence that helps.
+    """
+    sources = sorted(HERE.glob(program.sources))
+    headers = sorted({header for file in sources for header in file.parent.glob("*.h")})
+    target = FOLDER / program.name
+    stamp = FOLDER / f"{program.name}.digest"
+    command = [*_compiler(), *FLAGS, *map(str, sources), "-o", str(target)]
+    command += _package(program.package) if program.package else []
+    digest = _digest(command, [*sources, *headers])
+    if target.exists() and stamp.exists() and stamp.read_text() == digest:
+        return target
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BuildError(f"{program.name} does not compile:\n{done.stderr.strip()}")
+    stamp.write_text(digest)
+    return target
