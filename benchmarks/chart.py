@@ -1,0 +1,186 @@
+"""The chart: how many times stock asyncio's rate each loop reaches, as bars, PNG and SVG.
+
+`chart` shows the headline workloads; `chart-GROUP` every workload of a group that has more.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")  # before pyplot: there may be no display
+
+import matplotlib.pyplot as plt
+from matplotlib.patches import Patch
+
+from .peers import BASE, NOT_LOOPS, OURS, PEERS
+from .report import amount
+from .results import Results, Row
+from .workload import TIMES
+
+WIDTH = 9.0  # inches
+BAR = 0.16  # inches a bar takes
+GAP = 0.16  # inches between two workloads
+HEAD, FOOT, BETWEEN = 0.95, 0.55, 0.62  # inches above, below and between the panels
+LEFT, RIGHT = 0.25, 0.98  # of the width: where the bars start, where the panels end
+MARGIN = 0.015  # of the width
+ROOM = 1.25  # the axis is longer than the longest bar, so that its figures fit
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "svg.fonttype": "none",  # text stays text: it is small, sharp, and can be searched
+    "svg.hashsalt": "pyaio",  # the same data gives the same file
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+}
+
+
+def _ratio(row: Row, peer: str) -> float | None:
+    ratio = row.ratio(peer, BASE)
+    return ratio.median if ratio else None
+
+
+def _loops(rows: list[Row], peers: list[str]) -> list[str]:
+    """The peers that have a bar somewhere, fastest colour last as in the table."""
+    return [
+        name
+        for name in peers
+        if name not in NOT_LOOPS and any(_ratio(row, name) is not None for row in rows)
+    ]
+
+
+def _members(row: Row, peers: list[str]) -> list[str]:
+    return [name for name in peers if _ratio(row, name) is not None]
+
+
+def _longest(rows: list[Row], peers: list[str]) -> float:
+    """The longest bar that is drawn whole: one far beyond all others is cut off."""
+    values = sorted(_ratio(row, name) or 0.0 for row in rows for name in _members(row, peers))
+    usual = values[int(len(values) * 0.9)] if len(values) >= 10 else values[-1]
+    return max(1.0, min(values[-1], 1.5 * usual))
+
+
+def _height(rows: list[Row], peers: list[str]) -> float:
+    return sum(len(_members(row, peers)) * BAR + GAP for row in rows)
+
+
+def _times(ratio: float) -> str:
+    return f"{TIMES}{ratio:.2f}" if ratio < 9.95 else f"{TIMES}{ratio:.0f}"
+
+
+def _draw_bar(axes: Any, row: Row, name: str, y: float, longest: float) -> None:
+    ratio, rate = _ratio(row, name), row.rate(name)
+    assert ratio is not None and rate is not None
+    length, unit = min(ratio, longest), row.workload.unit
+    axes.barh(y, length, BAR * 0.86, color=PEERS[name].colour, zorder=2)
+    if ratio > longest:  # a cut through the bar: it is longer than it is drawn
+        axes.text(length * 0.97, y, "//", va="center", ha="center", color="white", fontsize=8)
+    times = axes.annotate(
+        _times(ratio),
+        (length, y),
+        xytext=(4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8,
+        fontweight="bold" if name == OURS else "normal",
+    )
+    axes.annotate(
+        f"{amount(unit.show(rate.median), unit)} {unit.name}".replace(" /", "/"),
+        (1, 0.5),
+        xycoords=times,
+        xytext=(5, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=7,
+        color="#777777",
+    )
+
+
+def _draw_panel(axes: Any, group: str, rows: list[Row], peers: list[str]) -> None:
+    """One group: its workloads from top to bottom, a bar for each peer."""
+    longest, top, middles = _longest(rows, peers), 0.0, []
+    for row in rows:
+        members = _members(row, peers)
+        for place, name in enumerate(members):
+            _draw_bar(axes, row, name, top + GAP / 2 + (place + 0.5) * BAR, longest)
+        middles.append(top + (GAP + len(members) * BAR) / 2)
+        top += GAP + len(members) * BAR
+    axes.axvline(1, color=PEERS[BASE].colour, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
+    axes.set_yticks(middles, [row.workload.title.replace(", ", ",\n", 1) for row in rows])
+    axes.tick_params(axis="y", length=0, labelsize=9)
+    axes.tick_params(axis="x", labelsize=8, colors="#777777")
+    axes.set_xlim(0, longest * ROOM)
+    axes.set_ylim(top, 0)
+    axes.set_title(
+        group, loc="left", fontsize=10.5, fontweight="bold", x=(MARGIN - LEFT) / (RIGHT - LEFT)
+    )
+
+
+def _legend(figure: Any, peers: list[str], versions: dict[str, Any]) -> None:
+    handles = []
+    for name in peers:
+        version = versions.get(name, {}).get("version", "")
+        label = f"{PEERS[name].label} {version}".strip()
+        handles.append(Patch(color=PEERS[name].colour, label=label))
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.008, 1 - 0.42 / figure.get_figheight()),
+        ncols=min(len(handles), 6),
+        frameon=False,
+        fontsize=8.5,
+        handlelength=1.0,
+        columnspacing=1.4,
+    )
+
+
+def _footer(about: dict[str, Any]) -> str:
+    machine, python = about["machine"], about["python"]
+    return (
+        f"CPython {python['version']} · {machine['cores']} cores, {machine['processor']}, "
+        f"{machine['system'].split('-')[0]} · median of {about['settings']['rounds']} rounds"
+    )
+
+
+def draw(rows: list[Row], results: Results, title: str, files: list[Path]) -> None:
+    """Draws some rows, a panel for each group, and saves the picture under each name."""
+    peers = _loops(rows, results.peers)
+    panels = [(g, list(part)) for g, part in groupby(rows, key=lambda r: r.workload.group)]
+    heights = [_height(part, peers) for _, part in panels]
+    total = HEAD + FOOT + sum(heights) + BETWEEN * (len(panels) - 1)
+    with plt.rc_context(STYLE):
+        figure = plt.figure(figsize=(WIDTH, total))
+        y = total - HEAD
+        for (group, part), height in zip(panels, heights, strict=True):
+            box = (LEFT, (y - height) / total, RIGHT - LEFT, height / total)
+            _draw_panel(figure.add_axes(box), group, part, peers)
+            y -= height + BETWEEN
+        figure.text(MARGIN, 1 - 0.14 / total, title, fontsize=12, fontweight="bold", va="top")
+        _legend(figure, peers, results.about["versions"])
+        figure.text(MARGIN, 0.1 / total, _footer(results.about), fontsize=7, color="#777777")
+        for file in files:
+            metadata = {"Date": None} if file.suffix == ".svg" else None
+            figure.savefig(file, dpi=160, metadata=metadata)
+        plt.close(figure)
+
+
+def draw_all(results: Results, folder: Path) -> list[Path]:
+    """The charts of a run; returns the files. None when nothing can be set beside asyncio."""
+    rows = [row for row in results.measured_rows() if row.samples.get(BASE)]
+    if not rows:
+        return []
+    headline = [row for row in rows if row.workload.headline] or rows
+    pictures = {"chart": (headline, "Speed beside stock asyncio (longer is faster)")}
+    for group, part in groupby(rows, key=lambda row: row.workload.group):
+        whole = list(part)
+        if len(whole) > sum(row in headline for row in whole):
+            pictures[f"chart-{group}"] = (whole, f"{group}: speed beside stock asyncio")
+    written = []
+    for name, (shown, title) in pictures.items():
+        files = [folder / f"{name}.png", folder / f"{name}.svg"]
+        draw(shown, results, title, files)
+        written += files
+    return written

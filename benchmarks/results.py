@@ -1,0 +1,151 @@
+"""All samples of a run, and what can be asked of them; also as JSON, to and fro."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from .peers import BASE, NOT_LOOPS, OURS, PEERS
+from .sampling import Sample
+from .stats import Summary, paired_ratio, summary
+from .workload import TABLE, Workload
+
+FORMAT = 1  # of results.json
+
+
+@dataclass
+class Row:
+    """What was found for one workload."""
+
+    workload: Workload
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    """By peer; a peer that failed in any round has no samples."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """By peer: why it failed."""
+
+    def rate(self, peer: str) -> Summary | None:
+        """Operations a second."""
+        return summary(sample.rate for sample in self.samples.get(peer, []))
+
+    def cpu_us(self, peer: str) -> Summary | None:
+        """CPU time an operation, in microseconds."""
+        return summary(sample.cpu_us for sample in self.samples.get(peer, []))
+
+    def extra(self, peer: str, key: str) -> float | None:
+        """Median of a further figure; None where it was not measured."""
+        values = [s.extra[key] for s in self.samples.get(peer, []) if key in s.extra]
+        return median(values) if values else None
+
+    def ratio(self, peer: str, other: str) -> Summary | None:
+        """How many times the rate of the other, paired by round."""
+        return paired_ratio(self.samples.get(peer, []), self.samples.get(other, []))
+
+    def best_rival(self) -> str | None:
+        """The fastest loop that is not ours."""
+        rates = {
+            name: median(sample.rate for sample in samples)
+            for name, samples in self.samples.items()
+            if name != OURS and name not in NOT_LOOPS and samples
+        }
+        return max(rates, key=rates.__getitem__) if rates else None
+
+    def load_bound(self) -> list[str]:
+        """Peers whose figure is the load generator's limit rather than their own."""
+        bound = []
+        for name in self.samples:
+            load, server = self.extra(name, "load_share"), self.extra(name, "server_share")
+            if load is not None and server is not None and load >= 0.95 > server:
+                bound.append(name)
+        return bound
+
+    def fail(self, peer: str, problem: str) -> None:
+        """Takes the peer out of this row."""
+        self.samples.pop(peer, None)
+        self.problems[peer] = problem
+
+
+@dataclass
+class Results:
+    """A run: where and with what it was made, and a row for each workload."""
+
+    about: dict[str, Any]
+    """Machine, versions, commit, command, settings; see machine.py."""
+    peers: list[str]
+    rows: dict[str, Row] = field(default_factory=dict)
+
+    def row(self, workload: Workload) -> Row:
+        """The row of a workload, made when it is first asked for."""
+        return self.rows.setdefault(workload.id, Row(workload))
+
+    def measured_rows(self) -> list[Row]:
+        """Rows with at least one figure or failure, in the table's order."""
+        order = list(TABLE)
+        found = [row for row in self.rows.values() if row.samples or row.problems]
+        return sorted(found, key=lambda row: order.index(row.workload.id))
+
+    def save(self, path: Path) -> None:
+        """Writes results.json."""
+        path.write_text(json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n")
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, with medians and ratios beside the samples."""
+        rows = [_row_as_json(row) for row in self.measured_rows()]
+        return {"format": FORMAT, **self.about, "peers": self.peers, "workloads": rows}
+
+
+def _figures(row: Row, name: str) -> dict[str, Any]:
+    samples = row.samples[name]
+    if not samples:
+        return {"samples": []}
+    rate, cpu = row.rate(name), row.cpu_us(name)
+    assert rate is not None and cpu is not None
+    base = row.ratio(name, BASE)
+    return {
+        "shown": {"value": row.workload.unit.show(rate.median), "unit": row.workload.unit.name},
+        "rate": rate.as_json(),
+        "cpu_us": cpu.as_json(),
+        "ratio_to_asyncio": base.as_json() if base else None,
+        "samples": [sample.as_json() for sample in samples],
+    }
+
+
+def _row_as_json(row: Row) -> dict[str, Any]:
+    rival = row.best_rival()
+    ratio = row.ratio(OURS, rival) if rival else None
+    return {
+        "workload": row.workload.id,
+        "title": row.workload.title,
+        "about": row.workload.about,
+        "peers": {name: _figures(row, name) for name in row.samples},
+        "best_rival": rival,
+        "pyaio_to_best_rival": ratio.as_json() if ratio else None,
+        "load_bound": row.load_bound(),
+        "problems": row.problems,
+    }
+
+
+def load(path: Path) -> Results:
+    """Reads results.json again; workloads and peers that no longer exist are left out."""
+    data = json.loads(path.read_text())
+    if data.get("format") != FORMAT:
+        raise ValueError(f"{path} is not a results file of this version")
+    rows = data.pop("workloads")
+    known = [name for name in data.pop("peers") if name in PEERS]
+    data.pop("format")
+    results = Results(data, known)
+    for entry in rows:
+        if entry["workload"] in TABLE:
+            _read_row(results.row(TABLE[entry["workload"]]), entry)
+    return results
+
+
+def _read_row(row: Row, entry: dict[str, Any]) -> None:
+    row.problems.update(entry["problems"])
+    for name, figures in entry["peers"].items():
+        row.samples[name] = [
+            Sample(s["round"], s["operations"], s["seconds"], s["cpu"], s["extra"])
+            for s in figures["samples"]
+        ]

@@ -1,0 +1,178 @@
+"""One peer, one workload, one process: `python -m benchmarks.worker PEER WORKLOAD`.
+
+Prints one line of JSON on stdout. A server prints two: its port, and when its stdin has ended
+what it found out. `sampling.py` starts this and reads the lines. Nothing but the standard
+library, the peer and the workloads is imported here, so that it starts fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import inspect
+import json
+import math
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import (
+    peers,
+    workloads,  # noqa: F401  (fills the table)
+)
+from .workload import TABLE, Run, Workload
+
+Body = Callable[[Run], Any]
+
+
+def _measured(run: Run, started: float, cpu: float, done: int) -> dict[str, Any]:
+    return {
+        "operations": done,
+        "seconds": time.perf_counter() - started - run.paused_seconds,
+        "cpu": time.process_time() - cpu - run.paused_cpu,
+        "extra": run.extra,
+    }
+
+
+def _check(run: Run, done: int, timed: bool) -> None:
+    if (done != run.n and not timed) or done <= 0:
+        raise RuntimeError(f"{done} operations were done, not {run.n}")
+
+
+async def _call(body: Body, run: Run, timed: bool) -> dict[str, Any]:
+    """Runs a body inside the loop, and sees to it that the work was really done."""
+    gc.collect()
+    started, cpu = time.perf_counter(), time.process_time()
+    done = await body(run)
+    result = _measured(run, started, cpu, done)
+    _check(run, done, timed)
+    return result
+
+
+def _call_plain(body: Body, run: Run) -> dict[str, Any]:
+    """The same for a body that makes its own loops, or needs none."""
+    gc.collect()
+    started, cpu = time.perf_counter(), time.process_time()
+    done = body(run)
+    result = _measured(run, started, cpu, done)
+    _check(run, done, False)
+    return result
+
+
+class Sizing:
+    """How many operations to do: grows until a tenth of the time is filled, then scales.
+
+    These runs are the warm-up as well: nothing of them is counted.
+    """
+
+    def __init__(self, workload: Workload, seconds: float) -> None:
+        self.workload = workload
+        self.seconds = seconds
+        self.n = workload.grain
+        if workload.fixed:
+            self.n = self._rounded(workload.fixed / 20)
+        self.ready = workload.timed
+
+    def _rounded(self, n: float) -> int:
+        grain = self.workload.grain
+        return max(1, math.ceil(n / grain)) * grain
+
+    def learn(self, result: dict[str, Any]) -> None:
+        """Takes in a warm-up run and sets the next number of operations."""
+        if self.workload.fixed:
+            self.n, self.ready = self.workload.fixed, True
+            return
+        elapsed = max(result["seconds"], 1e-9)
+        if elapsed >= self.seconds / 10:
+            self.n, self.ready = self._rounded(self.n * self.seconds / elapsed), True
+        else:
+            growth = min(10.0, max(2.0, self.seconds / 8 / elapsed))
+            self.n = self._rounded(self.n * growth)
+
+
+async def _measure_inside(workload: Workload, sizing: Sizing, new_loop: peers.LoopFactory) -> Any:
+    if workload.timed:
+        await _call(workload.body, Run(0, sizing.seconds / 10, new_loop), True)
+    while not sizing.ready:
+        sizing.learn(await _call(workload.body, Run(sizing.n, 0, new_loop), False))
+    run = Run(sizing.n, sizing.seconds, new_loop)
+    return await _call(workload.body, run, workload.timed)
+
+
+def _measure_plain(body: Body, sizing: Sizing, new_loop: peers.LoopFactory) -> dict[str, Any]:
+    while not sizing.ready:
+        sizing.learn(_call_plain(body, Run(sizing.n, 0, new_loop)))
+    return _call_plain(body, Run(sizing.n, sizing.seconds, new_loop))
+
+
+def measure(peer: peers.Peer, workload: Workload, seconds: float) -> dict[str, Any]:
+    """One sample of a workload that needs no load from outside."""
+    sizing = Sizing(workload, seconds)
+    if peer.make is None:
+        assert callable(workload.floor)
+        return _measure_plain(workload.floor, sizing, asyncio.new_event_loop)
+    new_loop = peer.make()
+    if not inspect.iscoroutinefunction(workload.body):
+        return _measure_plain(workload.body, sizing, new_loop)
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return runner.run(_measure_inside(workload, sizing, new_loop))
+
+
+def _wait_for_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[str]) -> None:
+    """Runs in a thread: what is written to stdin until it is closed ends the server."""
+    text = sys.stdin.read()
+    with contextlib.suppress(RuntimeError):  # the loop is closed: it has failed already
+        loop.call_soon_threadsafe(ended.set_result, text)
+
+
+async def _serve(workload: Workload, new_loop: peers.LoopFactory) -> dict[str, Any]:
+    run = Run(0, 0, new_loop, workload.load)
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[str] = loop.create_future()
+    server = await workload.body(run)
+    threading.Thread(target=_wait_for_end, args=(loop, ended), daemon=True).start()
+    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    window = json.loads(await ended or "{}")
+    server.close()
+    await asyncio.sleep(0.01)  # the connections, closed by the load, end before the loop does
+    return run.at_end(window["start"], window["end"]) if run.at_end and window else {}
+
+
+def serve(peer: peers.Peer, workload: Workload) -> dict[str, Any]:
+    """A server for the load generator, until stdin ends; returns its own findings."""
+    assert peer.make is not None
+    new_loop = peer.make()
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        return {"extra": runner.run(_serve(workload, new_loop))}
+
+
+def main() -> None:
+    """Reads the command line, does it, prints the result."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.worker")
+    parser.add_argument("peer", choices=peers.PEERS)
+    parser.add_argument("workload", nargs="?", choices=TABLE)
+    parser.add_argument("--seconds", type=float, default=0.3)
+    parser.add_argument("--cpu", type=int, help="the core to stay on")
+    parser.add_argument("--probe", action="store_true", help="only tell the peer's version")
+    options = parser.parse_args()
+    if options.cpu is not None:
+        os.sched_setaffinity(0, {options.cpu})
+    peer = peers.PEERS[options.peer]
+    if options.probe:
+        from .probing import versions  # slow to load, and not needed otherwise
+
+        result: dict[str, Any] = versions(peer.name)
+    elif TABLE[options.workload].load is not None:
+        result = serve(peer, TABLE[options.workload])
+    else:
+        result = measure(peer, TABLE[options.workload], options.seconds)
+    print(json.dumps(result), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Echo beside something that never rests: whether I/O still gets its turn."""
+
+from __future__ import annotations
+
+import asyncio
+
+from ..burner import Burner, speed_alone
+from ..workload import TIMES, Goal, Load, Run
+from .echo import add_echo, serve_protocol
+
+LOAD = Load(connections=10, size=1024)
+
+
+async def beside_yielding_task(run: Run) -> asyncio.Server:
+    """Protocol echo, while a task of the same loop never stops yielding."""
+
+    async def restless() -> None:
+        while True:
+            await asyncio.sleep(0)
+
+    server = await serve_protocol(run)
+    run.background = asyncio.get_running_loop().create_task(restless())
+    return server
+
+
+async def beside_thread(run: Run) -> asyncio.Server:
+    """Protocol echo, while another thread of the process computes without pause."""
+    alone = speed_alone()
+    burner = Burner()
+    burner.start()
+    run.at_end = lambda start, end: {"kept": burner.speed(start, end) / alone}
+    return await serve_protocol(run)
+
+
+add_echo(
+    "echo-beside-yielding-task",
+    f"Protocol 1 KiB {TIMES} 10 beside a yielding task",
+    beside_yielding_task,
+    LOAD,
+    group="fairness",
+    goal=Goal(rival=1.0),
+)
+add_echo(
+    "echo-beside-thread",
+    f"Protocol 1 KiB {TIMES} 10 beside a CPU-bound thread",
+    beside_thread,
+    LOAD,
+    group="fairness",
+    goal=Goal(rival=1.8, p99_us=1000, kept=0.45),
+)
