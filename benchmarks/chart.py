@@ -27,6 +27,7 @@ GAP = 0.16  # inches between two workloads
 HEAD, FOOT, BETWEEN = 0.95, 0.55, 0.62  # inches above, below and between the panels
 LEFT, RIGHT = 0.25, 0.98  # of the width: where the bars start, where the panels end
 MARGIN = 0.015  # of the width
+FAR = 3.0  # a bar this many times as long as nine of ten others is cut off
 ROOM = 1.25  # the axis is longer than the longest bar, so that its figures fit
 STYLE: Any = {
     "font.family": "DejaVu Sans",
@@ -59,8 +60,8 @@ def _members(row: Row, peers: list[str]) -> list[str]:
 def _longest(rows: list[Row], peers: list[str]) -> float:
     """The longest bar that is drawn whole: one far beyond all others is cut off."""
     values = sorted(_ratio(row, name) or 0.0 for row in rows for name in _members(row, peers))
-    usual = values[int(len(values) * 0.9)] if len(values) >= 10 else values[-1]
-    return max(1.0, min(values[-1], 1.5 * usual))
+    usual = max(1.0, values[int(len(values) * 0.9)])
+    return 1.5 * usual if values[-1] > FAR * usual else max(1.0, values[-1])
 
 
 def _height(rows: list[Row], peers: list[str]) -> float:
@@ -138,10 +139,11 @@ def _legend(figure: Any, peers: list[str], versions: dict[str, Any]) -> None:
 
 
 def _footer(about: dict[str, Any]) -> str:
-    machine, python = about["machine"], about["python"]
+    machine, python, rounds = about["machine"], about["python"], about["settings"]["rounds"]
+    middle = f"median of {rounds} rounds" if rounds > 1 else "1 round"
     return (
         f"CPython {python['version']} · {machine['cores']} cores, {machine['processor']}, "
-        f"{machine['system'].split('-')[0]} · median of {about['settings']['rounds']} rounds"
+        f"{machine['system'].split('-')[0]} · {middle}"
     )
 
 

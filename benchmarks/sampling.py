@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,7 @@ WARMUP = 0.2  # seconds of load before counting starts
 LIMIT = 60.0  # seconds that a process may take beyond what it was asked to measure
 # What would make a loop slower than its users have it, and would do so for some peers only.
 DEBUG_VARIABLES = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONTRACEMALLOC", "PYTHONMALLOC")
+ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)(: |$)|load: |floor: ")
 
 
 @dataclass(frozen=True)
@@ -139,10 +141,11 @@ class Child:
         return self._read(lines[-1]) if lines else {}
 
     def why(self) -> str:
-        """Why it failed: the last line that it said."""
+        """Why it failed: the last line that names an error, else the last that it said."""
         self.errors.seek(0)
         lines = [line.strip() for line in self.errors if line.strip()]
-        last = lines[-1] if lines else "it said nothing"
+        errors = [line for line in lines if ERROR_LINE.match(line)]
+        last = (errors or lines or ["it said nothing"])[-1]
         status = self.process.returncode
         return f"killed by signal {-status}: {last}" if status and status < 0 else last
 

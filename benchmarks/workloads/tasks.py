@@ -134,9 +134,11 @@ async def create_task_eager(run: Run) -> int:
     loop = asyncio.get_running_loop()
     loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined]
     done = 0
-    for _ in range(run.n):
-        done += await loop.create_task(_one())
-    loop.set_task_factory(None)
+    try:
+        for _ in range(run.n):
+            done += await loop.create_task(_one())
+    finally:
+        loop.set_task_factory(None)
     return done
 
 
