@@ -27,7 +27,7 @@ LIBUV_MINIMUM = "1.44"
 INSTALL = """
     Debian, Ubuntu   apt-get install gcc libc6-dev make pkg-config libuv1-dev python3-dev
     Fedora           dnf install gcc make pkgconf-pkg-config libuv-devel python3-devel
-    Alpine           apk add gcc musl-dev linux-headers make pkgconf libuv-dev python3-dev
+    Alpine           apk add gcc musl-dev make pkgconf libuv-dev python3-dev
     macOS            brew install pkgconf libuv
 """
 INSTALL_STATIC = """

@@ -103,7 +103,7 @@ package_of() {
     dnf/pkg-config) echo pkgconf-pkg-config ;;
     dnf/libuv) echo libuv-devel ;;
     apk/headers) echo python3-dev ;;
-    apk/compiler) echo gcc musl-dev linux-headers ;;
+    apk/compiler) echo gcc musl-dev ;;
     apk/pkg-config) echo pkgconf ;;
     apk/libuv) echo libuv-dev ;;
     brew/compiler) fail "there is no C compiler; install it with: xcode-select --install" ;;
