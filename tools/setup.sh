@@ -280,8 +280,15 @@ install_project() {
     else
         return 0
     fi
+    check_core
     stamp project "$PROJECT_KEY"
     stamp core "$CORE_KEY"
+}
+
+# Sanitizers have to be loaded before Python is: then only a test run can tell.
+check_core() {
+    [ -n "${PYAIO_SANITIZE:-}" ] || "$VENV/bin/python" -c 'import pyaio' ||
+        fail "pyaio was built, but does not load; the reason stands above."
 }
 
 # The content of what a step depends on, in a few bytes.
