@@ -1,0 +1,18 @@
+/* Errors of libuv and of system calls as the exceptions of Python. */
+#ifndef PYAIO_BASE_ERRORS_H
+#define PYAIO_BASE_ERRORS_H
+
+#include <Python.h>
+#include <stdbool.h>
+
+/* Sets the OSError subclass for a libuv error code (negative). Returns -1. */
+int errors_set_uv(int uv_error);
+
+/* True when the raised exception is one that asyncio lets through every
+ * callback: SystemExit or KeyboardInterrupt. */
+bool errors_is_exit(void);
+
+/* True for the errno of "not now": EAGAIN, EWOULDBLOCK, EINTR. */
+bool errors_is_retry(int error);
+
+#endif

@@ -1,0 +1,80 @@
+/* What differs between platforms: every test of the platform stands in this
+ * file; everywhere else there is one signature. */
+#ifndef PYAIO_BASE_PLATFORM_H
+#define PYAIO_BASE_PLATFORM_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE             /* accept4, pipe2 */
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* An accepted socket takes TCP_NODELAY from its listener on Linux: set once
+ * on the listener instead of once a connection. */
+#ifdef __linux__
+#define PLATFORM_ACCEPT_INHERITS_NODELAY 1
+#else
+#define PLATFORM_ACCEPT_INHERITS_NODELAY 0
+#endif
+
+/* A write to a connection that the peer has reset must not raise SIGPIPE,
+ * also in a program that embeds Python and has not ignored it. */
+#ifdef MSG_NOSIGNAL
+#define PLATFORM_SEND_FLAGS MSG_NOSIGNAL
+#else
+#define PLATFORM_SEND_FLAGS 0
+#endif
+
+static inline int
+platform_set_nonblocking_cloexec(int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+        return -1;
+    }
+    return fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* accept4(2) with SOCK_NONBLOCK | SOCK_CLOEXEC. -1 and errno on failure. */
+static inline int
+platform_accept(int fd, struct sockaddr *address, socklen_t *length)
+{
+#ifdef __linux__
+    return accept4(fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    int conn = accept(fd, address, length);
+    if (conn >= 0 && platform_set_nonblocking_cloexec(conn) < 0) {
+        int saved = errno;
+        close(conn);
+        errno = saved;
+        return -1;
+    }
+    return conn;
+#endif
+}
+
+/* pipe2(2) with O_NONBLOCK | O_CLOEXEC. -1 and errno on failure. */
+static inline int
+platform_pipe(int ends[2])
+{
+#ifdef __linux__
+    return pipe2(ends, O_NONBLOCK | O_CLOEXEC);
+#else
+    if (pipe(ends) < 0) {
+        return -1;
+    }
+    if (platform_set_nonblocking_cloexec(ends[0]) < 0
+        || platform_set_nonblocking_cloexec(ends[1]) < 0) {
+        int saved = errno;
+        close(ends[0]);
+        close(ends[1]);
+        errno = saved;
+        return -1;
+    }
+    return 0;
+#endif
+}
+
+#endif

@@ -1,0 +1,31 @@
+/* Socket addresses as Python shows them, and names that are addresses. */
+#ifndef PYAIO_BASE_SOCKADDR_H
+#define PYAIO_BASE_SOCKADDR_H
+
+#include <Python.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+/* Any address that a stream can have; `length` 0 when there is none. */
+typedef struct SocketAddress {
+    socklen_t length;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+        struct sockaddr_un path;
+    } address;
+} SocketAddress;
+
+/* What socket.getsockname() would give: (host, port), (host, port, flowinfo,
+ * scope_id), a path. None without an address or of another family. New
+ * reference, NULL on failure. */
+PyObject *sockaddr_to_python(const SocketAddress *address);
+
+/* True for a str that getaddrinfo(3) takes as an address, without a question
+ * to anybody: "127.0.0.1", "::1", "fe80::1%lo". */
+bool sockaddr_is_literal(PyObject *host);
+
+#endif

@@ -1,0 +1,118 @@
+/* The state of the module: made by module.c when the module is executed, read
+ * by every other file through Engine.state or the type of an object. */
+#include "base/state.h"
+
+static PyObject *
+import_attribute(const char *module_name, const char *attribute)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    if (module == NULL) {
+        return NULL;
+    }
+    PyObject *value = PyObject_GetAttrString(module, attribute);
+    Py_DECREF(module);
+    return value;
+}
+
+static int
+probe_format_callback(ModuleState *state)
+{
+    PyObject *defaults =
+        PyObject_GetAttrString(state->format_callback, "__kwdefaults__");
+    if (defaults == NULL) {
+        return -1;
+    }
+    if (PyDict_Check(defaults)) {
+        int found = PyDict_Contains(defaults, STATE_NAME(state, debug));
+        state->format_callback_takes_debug = found > 0;
+    }
+    Py_DECREF(defaults);
+    return PyErr_Occurred() ? -1 : 0;
+}
+
+int
+module_state_init(ModuleState *state)
+{
+#define X(name)                                                              \
+    state->names.name = PyUnicode_InternFromString(#name);                   \
+    if (state->names.name == NULL) {                                         \
+        return -1;                                                           \
+    }
+    STATE_NAMES(X)
+#undef X
+#define X(name, module, attribute)                                           \
+    state->name = import_attribute(module, attribute);                       \
+    if (state->name == NULL) {                                               \
+        return -1;                                                           \
+    }
+    STATE_IMPORTS(X)
+#undef X
+    state->loop_keyword = PyTuple_Pack(1, STATE_NAME(state, loop));
+    return state->loop_keyword ? probe_format_callback(state) : -1;
+}
+
+int
+module_state_traverse(ModuleState *state, visitproc visit, void *arg)
+{
+    Py_VISIT(state->handle_type);
+    Py_VISIT(state->timer_handle_type);
+    Py_VISIT(state->loop_type);
+    Py_VISIT(state->stream_type);
+    Py_VISIT(state->listener_type);
+    Py_VISIT(state->poller_type);
+#define X(name, module, attribute) Py_VISIT(state->name);
+    STATE_IMPORTS(X)
+#undef X
+    Py_VISIT(state->loop_keyword);
+    return 0;
+}
+
+void
+module_state_clear(ModuleState *state)
+{
+    Py_CLEAR(state->handle_type);
+    Py_CLEAR(state->timer_handle_type);
+    Py_CLEAR(state->loop_type);
+    Py_CLEAR(state->stream_type);
+    Py_CLEAR(state->listener_type);
+    Py_CLEAR(state->poller_type);
+#define X(name, module, attribute) Py_CLEAR(state->name);
+    STATE_IMPORTS(X)
+#undef X
+    Py_CLEAR(state->loop_keyword);
+#define X(name) Py_CLEAR(state->names.name);
+    STATE_NAMES(X)
+#undef X
+}
+
+PyTypeObject *
+module_add_type(PyObject *module, PyType_Spec *spec, PyObject *base)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, base);
+    if (type == NULL) {
+        return NULL;
+    }
+    if (PyModule_AddType(module, (PyTypeObject *)type) < 0) {
+        Py_DECREF(type);
+        return NULL;
+    }
+    return (PyTypeObject *)type;
+}
+
+PyObject *
+module_import_base(const char *module, const char *name, Py_ssize_t reserved)
+{
+    PyObject *base = import_attribute(module, name);
+    if (base == NULL) {
+        return NULL;
+    }
+    if (!PyType_Check(base)
+        || ((PyTypeObject *)base)->tp_basicsize > reserved) {
+        PyErr_Format(PyExc_ImportError,
+                     "pyaio does not fit this Python: %s.%s is larger than "
+                     "the %zd bytes kept for it", module, name, reserved);
+        Py_DECREF(base);
+        return NULL;
+    }
+    return base;
+}
