@@ -1,0 +1,107 @@
+/* The engine: the whole state of one event loop, on one screen.
+ *
+ * It is embedded in the Loop object (api/loop.h), which makes it with
+ * engine_init() and ends it with engine_close(). All of it belongs to the
+ * thread that runs the loop, but for `inbox`. */
+#ifndef PYAIO_ENGINE_ENGINE_H
+#define PYAIO_ENGINE_ENGINE_H
+
+#include "base/state.h"
+#include "engine/inbox.h"
+#include "engine/ready.h"
+#include "engine/timer_heap.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+typedef struct FdWatcher FdWatcher;
+
+/* Methods that a subclass, an instance or a tracer may have replaced and that
+ * our C then has to call as asyncio would (engine/overrides.c). */
+enum {
+    OVERRIDE_CALL_SOON = 1,
+    OVERRIDE_CALL_AT = 2,
+    OVERRIDE_TIME = 4,
+};
+
+struct Engine {
+    ModuleState *state;         /* of the module; outlives every engine */
+    PyObject *loop;             /* borrowed: the Loop this is embedded in */
+
+    /* What runs. */
+    ReadyQueue ready;           /* runs in the next turn */
+    ReadyQueue turn_end;        /* runs at the end of this turn: flushes */
+    Inbox inbox;                /* call_soon_threadsafe() of other threads */
+    TimerHeap timers;
+
+    /* When to poll (engine/turn.c). */
+    uint32_t turns;             /* since the last poll */
+    uint32_t check_at;          /* number of turns at which to read the clock */
+    uint64_t turn_id;           /* of the turn that runs, never 0 */
+    bool in_turn;               /* entries run: turn_end comes for sure */
+    int64_t polled_at;          /* clock of the last poll, in ns */
+    int64_t shared_at;          /* when the GIL was last given up, in ns */
+    bool poll_now;              /* do not wait for `check_at` */
+
+    /* libuv. */
+    uv_loop_t uv;
+    uv_async_t wakeup;          /* sent when the inbox fills in our sleep */
+    uv_timer_t alarm;           /* the one timer: the head of the heap */
+    int64_t alarm_at;           /* in ms of libuv's clock, -1 when not set */
+    ReadyQueue fired;           /* filled by libuv's callbacks in a poll */
+    FdWatcher **watchers;       /* by fd; entries may be NULL */
+    int watchers_size;
+    FdWatcher *changed_watchers; /* libuv does not know of it yet */
+    bool open;                  /* `uv` has to be closed */
+    bool polling;               /* the GIL is given up, libuv waits */
+    unsigned forks;             /* forks_count() when `uv` was made */
+
+    /* Signals (engine/signals.c). */
+    int signal_pipe[2];         /* read end, write end; -1 until needed */
+    FdWatcher *signal_watcher;
+
+    /* State that asyncio's methods show. */
+    unsigned long thread_id;    /* of the thread that runs us, 0 when none */
+    bool stopping;
+    bool closed;
+    bool debug;
+    PyObject *current_handle;   /* debug mode: what runs; may be NULL */
+
+    /* Replaced methods. */
+    unsigned overrides;         /* OVERRIDE_* of the type and the instance */
+    unsigned own_overrides;     /* those set on the instance */
+    unsigned int type_version;  /* of the type when `overrides` was set */
+
+    char *scratch;              /* shared read buffer; NULL until needed */
+};
+
+/* Bytes in Engine.scratch: what one read of a stream takes at the most, as in
+ * asyncio (_SelectorTransport.max_size). Pages never touched cost nothing. */
+#define ENGINE_SCRATCH_SIZE (256 * 1024)
+
+/* Makes the libuv loop and its handles. -1 with an exception set. */
+int engine_init(Engine *engine, ModuleState *state, PyObject *loop);
+/* Ends everything that is queued, watched or scheduled, once; -1 with an
+ * exception set if libuv can't be closed. Harmless on an engine that
+ * engine_init() has refused. */
+int engine_close(Engine *engine);
+int engine_traverse(Engine *engine, visitproc visit, void *arg);
+
+/* Turns until stopped: turn.c. 0, or -1 with the exception that leaves
+ * run_forever(). */
+int engine_run(Engine *engine);
+
+/* The loop's clock in ns: the monotonic clock, or loop.time() where that has
+ * been replaced. -1 with an exception set in *failed only then. */
+int64_t engine_now(Engine *engine, bool *failed);
+
+/* The shared read buffer. NULL with MemoryError. */
+char *engine_scratch(Engine *engine);
+
+/* RuntimeError('Event loop is closed') and -1 on a closed loop. */
+int engine_check_closed(Engine *engine);
+/* Debug mode: RuntimeError and -1 in a thread that is not the loop's. */
+int engine_check_thread(Engine *engine);
+
+#endif

@@ -1,0 +1,734 @@
+/* Handles: made by call_soon() and its family (api/loop_schedule.c), run by the
+ * turn (engine/turn.c) through their ready entries.
+ *
+ * A handle is called with what it holds copied to the C stack first, since the
+ * callback may cancel it, and with the reference of the queue held until the
+ * end, since the callback may drop every other one. */
+#include "engine/handle.h"
+
+#include "base/compat.h"
+#include "engine/engine.h"
+#include "engine/overrides.h"
+#include "engine/report.h"
+
+#define FREE_LIST_MAXIMUM 512
+
+static HandleObject *
+handle_of(ReadyEntry *entry)
+{
+    return CONTAINER_OF(entry, HandleObject, entry);
+}
+
+/* ---- running ---- */
+
+/* The callback's context has a run() of its own: not a contextvars.Context,
+ * but asyncio takes it. */
+static PyObject *
+call_in_foreign_context(HandleObject *handle, PyObject *callback,
+                        PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *run = PyObject_GetAttr(handle->context,
+                                     STATE_NAME(handle->engine->state, run));
+    PyObject *all = run ? PyTuple_New(nargs + 1) : NULL;
+    PyObject *result = NULL;
+    if (all != NULL) {
+        PyTuple_SET_ITEM(all, 0, Py_NewRef(callback));
+        for (Py_ssize_t i = 0; i < nargs; i++) {
+            PyTuple_SET_ITEM(all, i + 1, Py_NewRef(args[i]));
+        }
+        result = PyObject_Call(run, all, NULL);
+    }
+    Py_XDECREF(all);
+    Py_XDECREF(run);
+    return result;
+}
+
+static PyObject *
+call_in_context(HandleObject *handle, PyObject *callback,
+                PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *context = handle->context;
+    if (!PyContext_CheckExact(context)) {
+        return call_in_foreign_context(handle, callback, args, nargs);
+    }
+    if (PyContext_Enter(context) < 0) {
+        return NULL;
+    }
+    PyObject *result = PyObject_Vectorcall(
+        callback, args, (size_t)nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (PyContext_Exit(context) < 0) {
+        Py_CLEAR(result);
+    }
+    return result;
+}
+
+static int
+handle_report(HandleObject *handle, PyObject *callback, PyObject *const *args,
+              Py_ssize_t nargs)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *tuple = PyTuple_New(nargs);
+    if (tuple == NULL) {
+        Py_DECREF(exc);
+        return -1;
+    }
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
+    }
+    PyErr_SetRaisedException(exc);
+    int err = report_callback(handle->engine, (PyObject *)handle, callback,
+                              tuple, handle->source_traceback);
+    Py_DECREF(tuple);
+    return err;
+}
+
+int
+handle_run_now(HandleObject *handle)
+{
+    /* stack[0] is lent to the callee (PY_VECTORCALL_ARGUMENTS_OFFSET). */
+    PyObject *stack[1 + HANDLE_INLINE_ARGS];
+    PyObject *callback = Py_NewRef(handle->callback);
+    PyObject *more = Py_XNewRef(handle->more_args);
+    Py_ssize_t nargs = handle->nargs;
+    Py_ssize_t inlined = more ? 0 : nargs;
+    for (Py_ssize_t i = 0; i < inlined; i++) {
+        stack[i + 1] = Py_NewRef(handle->args[i]);
+    }
+    /* A tuple's items may be lent their predecessor: ob_item[-1] is its size,
+     * which the callee must not touch; hence a copy without the offset. */
+    PyObject **args = stack + 1;
+    PyObject **copy = NULL;
+    PyObject *result = NULL;
+    int err = 0;
+    if (more != NULL) {
+        copy = PyMem_New(PyObject *, nargs + 1);
+        if (copy == NULL) {
+            PyErr_NoMemory();
+            err = -1;
+            goto done;
+        }
+        for (Py_ssize_t i = 0; i < nargs; i++) {
+            copy[i + 1] = PyTuple_GET_ITEM(more, i);
+        }
+        args = copy + 1;
+    }
+    result = call_in_context(handle, callback, args, nargs);
+    if (result == NULL) {
+        err = handle_report(handle, callback, args, nargs);
+    }
+done:
+    Py_XDECREF(result);
+    for (Py_ssize_t i = 0; i < inlined; i++) {
+        Py_DECREF(stack[i + 1]);
+    }
+    PyMem_Free(copy);
+    Py_XDECREF(more);
+    Py_DECREF(callback);
+    return err;
+}
+
+static int
+handle_run(ReadyEntry *entry, Engine *engine)
+{
+    (void)engine;
+    HandleObject *handle = handle_of(entry);
+    handle->queued = false;
+    int err = handle->callback == NULL ? 0 : handle_run_now(handle);
+    Py_DECREF(handle);          /* taken by handle_push() */
+    return err;
+}
+
+static void
+handle_discard(ReadyEntry *entry)
+{
+    HandleObject *handle = handle_of(entry);
+    handle->queued = false;
+    Py_DECREF(handle);          /* taken by handle_push() */
+}
+
+static int
+handle_entry_traverse(ReadyEntry *entry, visitproc visit, void *arg)
+{
+    Py_VISIT(handle_of(entry));
+    return 0;
+}
+
+static PyObject *
+handle_subject(ReadyEntry *entry)
+{
+    return Py_NewRef((PyObject *)handle_of(entry));
+}
+
+static const ReadyOps handle_ops = {
+    .run = handle_run,
+    .discard = handle_discard,
+    .traverse = handle_entry_traverse,
+    .subject = handle_subject,
+};
+
+void
+handle_push(HandleObject *handle)
+{
+    if (!handle->queued) {
+        handle->queued = true;
+        Py_INCREF(handle);      /* dropped by handle_run() or _discard() */
+        ready_push(&handle->engine->ready, &handle->entry);
+    }
+}
+
+void
+handle_push_threadsafe(HandleObject *handle)
+{
+    Engine *engine = handle->engine;
+#ifdef Py_GIL_DISABLED
+    if (engine->thread_id != PyThread_get_thread_ident()) {
+        handle->queued = true;
+        Py_INCREF(handle);      /* dropped by handle_run() or _discard() */
+        if (inbox_push(&engine->inbox, &handle->entry)) {
+            uv_async_send(&engine->wakeup);
+        }
+        return;
+    }
+#endif
+    /* With a GIL the ready queue is ours while we hold it: one queue, one
+     * order. libuv's callbacks, which run without it, fill another one. */
+    handle_push(handle);
+    if (inbox_is_asleep(&engine->inbox)) {
+        uv_async_send(&engine->wakeup);
+    }
+}
+
+/* ---- making ---- */
+
+static HandleObject *
+handle_alloc(PyTypeObject *type, HandleFreeList *list)
+{
+#if PYAIO_FREE_LISTS
+    if (list->head != NULL) {
+        HandleObject *handle = list->head;
+        list->head = (HandleObject *)handle->loop;
+        list->count--;
+        handle->loop = NULL;
+        PyObject_Init((PyObject *)handle, type);
+        PyObject_GC_Track(handle);
+        return handle;
+    }
+#else
+    (void)list;
+#endif
+    return (HandleObject *)type->tp_alloc(type, 0);
+}
+
+static int
+handle_take_args(HandleObject *handle, PyObject *const *args, Py_ssize_t nargs)
+{
+    if (nargs > HANDLE_INLINE_ARGS) {
+        handle->more_args = PyTuple_New(nargs);
+        if (handle->more_args == NULL) {
+            return -1;
+        }
+        for (Py_ssize_t i = 0; i < nargs; i++) {
+            PyTuple_SET_ITEM(handle->more_args, i, Py_NewRef(args[i]));
+        }
+    }
+    else {
+        for (Py_ssize_t i = 0; i < nargs; i++) {
+            handle->args[i] = Py_NewRef(args[i]);
+        }
+    }
+    handle->nargs = nargs;
+    return 0;
+}
+
+/* Debug mode: where the handle was made. Our frames are not Python's, so the
+ * current one is the caller's. */
+static int
+handle_take_traceback(HandleObject *handle)
+{
+    PyObject *frame = (PyObject *)PyEval_GetFrame();
+    handle->source_traceback = PyObject_CallOneArg(
+        handle->engine->state->extract_stack, frame ? frame : Py_None);
+    return handle->source_traceback == NULL ? -1 : 0;
+}
+
+static int
+handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
+            PyObject *const *args, Py_ssize_t nargs, PyObject *context)
+{
+    handle->entry.ops = &handle_ops;
+    handle->engine = engine;
+    handle->loop = Py_NewRef(engine->loop);
+    handle->callback = Py_NewRef(callback);
+    handle->cancelled = false;
+    handle->context = context && context != Py_None ? Py_NewRef(context)
+                                                    : PyContext_CopyCurrent();
+    if (handle->context == NULL || handle_take_args(handle, args, nargs) < 0) {
+        return -1;
+    }
+    return engine->debug ? handle_take_traceback(handle) : 0;
+}
+
+HandleObject *
+handle_new(Engine *engine, PyObject *callback, PyObject *const *args,
+           Py_ssize_t nargs, PyObject *context)
+{
+    ModuleState *state = engine->state;
+    HandleObject *handle =
+        handle_alloc(state->handle_type, &state->free_handles);
+    if (handle != NULL
+        && handle_init(handle, engine, callback, args, nargs, context) < 0) {
+        Py_CLEAR(handle);
+    }
+    return handle;
+}
+
+TimerHandleObject *
+timer_handle_new(Engine *engine, PyObject *when, PyObject *callback,
+                 PyObject *const *args, Py_ssize_t nargs, PyObject *context)
+{
+    ModuleState *state = engine->state;
+    TimerHandleObject *timer = (TimerHandleObject *)handle_alloc(
+        state->timer_handle_type, &state->free_timer_handles);
+    if (timer == NULL) {
+        return NULL;
+    }
+    timer->when = Py_NewRef(when);
+    timer->scheduled = false;
+    if (handle_init(&timer->handle, engine, callback, args, nargs, context)
+        < 0) {
+        Py_CLEAR(timer);
+    }
+    return timer;
+}
+
+int
+engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg)
+{
+    if (engine_check_closed(engine) < 0) {
+        return -1;
+    }
+    if (engine->overrides & OVERRIDE_CALL_SOON) {
+        PyObject *result = PyObject_CallMethodObjArgs(
+            engine->loop, STATE_NAME(engine->state, call_soon), callback, arg,
+            NULL);
+        Py_XDECREF(result);
+        return result == NULL ? -1 : 0;
+    }
+    HandleObject *handle =
+        handle_new(engine, callback, &arg, arg != NULL, NULL);
+    if (handle == NULL) {
+        return -1;
+    }
+    handle_push(handle);
+    Py_DECREF(handle);
+    return 0;
+}
+
+/* ---- cancelling ---- */
+
+/* Drops callback and arguments, the handle consistent before the first
+ * finalizer can run. */
+static void
+handle_drop_call(HandleObject *handle)
+{
+    PyObject *callback = handle->callback;
+    PyObject *more = handle->more_args;
+    PyObject *args[HANDLE_INLINE_ARGS];
+    for (int i = 0; i < HANDLE_INLINE_ARGS; i++) {
+        args[i] = handle->args[i];
+        handle->args[i] = NULL;
+    }
+    handle->callback = NULL;
+    handle->more_args = NULL;
+    handle->nargs = 0;
+    for (int i = 0; i < HANDLE_INLINE_ARGS; i++) {
+        Py_XDECREF(args[i]);
+    }
+    Py_XDECREF(more);
+    Py_XDECREF(callback);
+}
+
+static int
+handle_keep_repr(HandleObject *handle)
+{
+    if (!handle->engine->debug) {
+        return 0;
+    }
+    PyObject *repr = PyObject_Repr((PyObject *)handle);
+    Py_XSETREF(handle->repr, repr);
+    return repr == NULL ? -1 : 0;
+}
+
+/* Of a handle that has just been marked as cancelled. */
+static int
+handle_finish_cancel(HandleObject *handle)
+{
+    int err = handle_keep_repr(handle);
+    handle_drop_call(handle);
+    return err;
+}
+
+static int
+handle_cancel(HandleObject *handle)
+{
+    if (handle->cancelled) {
+        return 0;
+    }
+    handle->cancelled = true;
+    return handle_finish_cancel(handle);
+}
+
+int
+handle_cancel_steal(HandleObject *handle)
+{
+    int err = handle_cancel(handle);
+    Py_DECREF(handle);
+    return err;
+}
+
+static PyObject *
+Handle_cancel(HandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (handle_cancel(self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+TimerHandle_cancel(TimerHandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    HandleObject *handle = &self->handle;
+    if (handle->cancelled) {
+        Py_RETURN_NONE;
+    }
+    handle->cancelled = true;
+    if (self->scheduled) {
+        /* At once: the heap counts on it before a finalizer can run. */
+        timer_heap_cancelled(&handle->engine->timers);
+    }
+    if (handle_finish_cancel(handle) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- what Python sees ---- */
+
+static PyObject *
+Handle_cancelled(HandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->cancelled);
+}
+
+static PyObject *
+Handle_get_context(HandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_NewRef(self->context);
+}
+
+static PyObject *
+Handle__run(HandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->callback == NULL) {
+        PyErr_SetString(PyExc_TypeError, "the handle has been cancelled");
+        return NULL;
+    }
+    Py_INCREF(self);
+    int err = handle_run_now(self);
+    Py_DECREF(self);
+    if (err < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+or_none(PyObject *object)
+{
+    return Py_NewRef(object ? object : Py_None);
+}
+
+static PyObject *
+Handle_get_callback(HandleObject *self, void *Py_UNUSED(closure))
+{
+    return or_none(self->callback);
+}
+
+static PyObject *
+Handle_get_args(HandleObject *self, void *Py_UNUSED(closure))
+{
+    if (self->callback == NULL || self->more_args != NULL) {
+        return or_none(self->more_args);
+    }
+    PyObject *args = PyTuple_New(self->nargs);
+    for (Py_ssize_t i = 0; args != NULL && i < self->nargs; i++) {
+        PyTuple_SET_ITEM(args, i, Py_NewRef(self->args[i]));
+    }
+    return args;
+}
+
+static PyObject *
+Handle_get_cancelled(HandleObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->cancelled);
+}
+
+static PyObject *
+Handle_get_object(HandleObject *self, void *offset)
+{
+    return or_none(*(PyObject **)((char *)self + (size_t)offset));
+}
+
+static PyObject *
+TimerHandle_when(TimerHandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_NewRef(self->when);
+}
+
+static PyObject *
+TimerHandle_get_scheduled(TimerHandleObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->scheduled);
+}
+
+static int
+Handle_traverse(HandleObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->callback);
+    Py_VISIT(self->context);
+    for (int i = 0; i < HANDLE_INLINE_ARGS; i++) {
+        Py_VISIT(self->args[i]);
+    }
+    Py_VISIT(self->more_args);
+    Py_VISIT(self->source_traceback);
+    Py_VISIT(self->repr);
+    return 0;
+}
+
+/* Leaves `loop` and `context`: a handle that lives on after the collector has
+ * cleared it can still be asked. They break no cycle that the callback and its
+ * arguments do not, and the dealloc drops them. */
+static int
+Handle_clear(HandleObject *self)
+{
+    handle_drop_call(self);
+    Py_CLEAR(self->source_traceback);
+    Py_CLEAR(self->repr);
+    return 0;
+}
+
+static void
+handle_free(HandleObject *handle, HandleFreeList *list)
+{
+    PyTypeObject *type = Py_TYPE(handle);
+#if PYAIO_FREE_LISTS
+    if (list->count >= 0 && list->count < FREE_LIST_MAXIMUM) {
+        handle->loop = (PyObject *)list->head;
+        list->head = handle;
+        list->count++;
+        Py_DECREF(type);
+        return;
+    }
+#else
+    (void)list;
+#endif
+    type->tp_free(handle);
+    Py_DECREF(type);
+}
+
+static void
+handle_dealloc(HandleObject *self, HandleFreeList *list)
+{
+    PyObject_GC_UnTrack(self);
+    PyObject_ClearWeakRefs((PyObject *)self);
+    Handle_clear(self);
+    Py_CLEAR(self->context);
+    PyObject *loop = self->loop;
+    self->loop = NULL;
+    handle_free(self, list);
+    Py_XDECREF(loop);           /* last: the loop may go with it */
+}
+
+static void
+Handle_dealloc(HandleObject *self)
+{
+    ModuleState *state = PyType_GetModuleState(Py_TYPE(self));
+    handle_dealloc(self, &state->free_handles);
+}
+
+static int
+TimerHandle_traverse(TimerHandleObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->when);
+    return Handle_traverse(&self->handle, visit, arg);
+}
+
+static void
+TimerHandle_dealloc(TimerHandleObject *self)
+{
+    ModuleState *state = PyType_GetModuleState(Py_TYPE(self));
+    Py_CLEAR(self->when);
+    handle_dealloc(&self->handle, &state->free_timer_handles);
+}
+
+static void
+free_list_clear(HandleFreeList *list)
+{
+    HandleObject *handle = list->head;
+    list->head = NULL;
+    list->count = -1;           /* takes no more */
+    while (handle != NULL) {
+        HandleObject *next = (HandleObject *)handle->loop;
+        PyObject_GC_Del(handle);
+        handle = next;
+    }
+}
+
+void
+handle_free_list_clear(ModuleState *state)
+{
+    free_list_clear(&state->free_handles);
+    free_list_clear(&state->free_timer_handles);
+}
+
+#define HANDLE_OBJECT(name, field)                                           \
+    {name, (getter)Handle_get_object, NULL, NULL,                            \
+     (void *)offsetof(HandleObject, field)}
+
+/* What asyncio keeps in slots; its own code reads them, so they have to win
+ * over the base's (empty) slots. */
+static PyGetSetDef Handle_getset[] = {
+    {"_callback", (getter)Handle_get_callback, NULL, NULL, NULL},
+    {"_args", (getter)Handle_get_args, NULL, NULL, NULL},
+    {"_cancelled", (getter)Handle_get_cancelled, NULL, NULL, NULL},
+    HANDLE_OBJECT("_context", context),
+    HANDLE_OBJECT("_loop", loop),
+    HANDLE_OBJECT("_source_traceback", source_traceback),
+    HANDLE_OBJECT("_repr", repr),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyGetSetDef TimerHandle_getset[] = {
+    {"_callback", (getter)Handle_get_callback, NULL, NULL, NULL},
+    {"_args", (getter)Handle_get_args, NULL, NULL, NULL},
+    {"_cancelled", (getter)Handle_get_cancelled, NULL, NULL, NULL},
+    HANDLE_OBJECT("_context", context),
+    HANDLE_OBJECT("_loop", loop),
+    HANDLE_OBJECT("_source_traceback", source_traceback),
+    HANDLE_OBJECT("_repr", repr),
+    {"_scheduled", (getter)TimerHandle_get_scheduled, NULL, NULL, NULL},
+    {"_when", (getter)Handle_get_object, NULL, NULL,
+     (void *)offsetof(TimerHandleObject, when)},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyDoc_STRVAR(cancel_doc,
+             "cancel($self, /)\n--\n\n"
+             "Cancel the callback, as asyncio.Handle.cancel().\n\n"
+             "A handle that has run or has been cancelled is left alone.");
+PyDoc_STRVAR(cancelled_doc,
+             "cancelled($self, /)\n--\n\n"
+             "True if the callback was cancelled.");
+PyDoc_STRVAR(get_context_doc,
+             "get_context($self, /)\n--\n\n"
+             "The contextvars.Context in which the callback runs.");
+PyDoc_STRVAR(run_doc,
+             "_run($self, /)\n--\n\n"
+             "Call the callback now and report what it raises.");
+PyDoc_STRVAR(when_doc,
+             "when($self, /)\n--\n\n"
+             "The time at which the callback is due, in seconds of the "
+             "loop's clock (loop.time()), as a float.");
+
+#define HANDLE_METHODS                                                       \
+    {"cancelled", (PyCFunction)Handle_cancelled, METH_NOARGS,                \
+     cancelled_doc},                                                         \
+    {"get_context", (PyCFunction)Handle_get_context, METH_NOARGS,            \
+     get_context_doc},                                                       \
+    {"_run", (PyCFunction)Handle__run, METH_NOARGS, run_doc}
+
+static PyMethodDef Handle_methods[] = {
+    {"cancel", (PyCFunction)Handle_cancel, METH_NOARGS, cancel_doc},
+    HANDLE_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef TimerHandle_methods[] = {
+    {"cancel", (PyCFunction)TimerHandle_cancel, METH_NOARGS, cancel_doc},
+    {"when", (PyCFunction)TimerHandle_when, METH_NOARGS, when_doc},
+    HANDLE_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(Handle_doc,
+             "What call_soon() and call_soon_threadsafe() return: an "
+             "asyncio.Handle.");
+PyDoc_STRVAR(TimerHandle_doc,
+             "What call_later() and call_at() return: an "
+             "asyncio.TimerHandle.");
+
+#define HANDLE_FLAGS                                                         \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC                                 \
+     | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+
+static PyType_Slot Handle_slots[] = {
+    {Py_tp_doc, (void *)Handle_doc},
+    {Py_tp_dealloc, Handle_dealloc},
+    {Py_tp_traverse, Handle_traverse},
+    {Py_tp_clear, Handle_clear},
+    {Py_tp_getset, Handle_getset},
+    {Py_tp_methods, Handle_methods},
+    {0, NULL},
+};
+
+static PyType_Spec Handle_spec = {
+    .name = "pyaio._core.Handle",
+    .basicsize = sizeof(HandleObject),
+    .flags = HANDLE_FLAGS,
+    .slots = Handle_slots,
+};
+
+static PyType_Slot TimerHandle_slots[] = {
+    {Py_tp_doc, (void *)TimerHandle_doc},
+    {Py_tp_dealloc, TimerHandle_dealloc},
+    {Py_tp_traverse, TimerHandle_traverse},
+    {Py_tp_clear, Handle_clear},
+    {Py_tp_getset, TimerHandle_getset},
+    {Py_tp_methods, TimerHandle_methods},
+    {0, NULL},
+};
+
+static PyType_Spec TimerHandle_spec = {
+    .name = "pyaio._core.TimerHandle",
+    .basicsize = sizeof(TimerHandleObject),
+    .flags = HANDLE_FLAGS,
+    .slots = TimerHandle_slots,
+};
+
+static PyTypeObject *
+handle_add_type(PyObject *module, PyType_Spec *spec, const char *base_name)
+{
+    PyObject *base =
+        module_import_base("asyncio.events", base_name, HANDLE_BASE_SIZE);
+    if (base == NULL) {
+        return NULL;
+    }
+    PyTypeObject *type = module_add_type(module, spec, base);
+    Py_DECREF(base);
+    return type;
+}
+
+int
+handle_setup(PyObject *module, ModuleState *state)
+{
+    state->handle_type = handle_add_type(module, &Handle_spec, "Handle");
+    if (state->handle_type == NULL) {
+        return -1;
+    }
+    state->timer_handle_type =
+        handle_add_type(module, &TimerHandle_spec, "TimerHandle");
+    return state->timer_handle_type == NULL ? -1 : 0;
+}

@@ -1,0 +1,77 @@
+/* Handles: what call_soon(), call_later() and call_at() return.
+ *
+ * Both are subclasses of asyncio's classes, so that isinstance() holds and the
+ * methods in Python (repr, comparison) are asyncio's own; our fields lie behind
+ * the room kept for the base's, which stays unused. */
+#ifndef PYAIO_ENGINE_HANDLE_H
+#define PYAIO_ENGINE_HANDLE_H
+
+#include "base/state.h"
+#include "engine/ready.h"
+
+#include <stdbool.h>
+
+/* Room for the fields of asyncio.TimerHandle: 96 bytes in 3.11, 88 in 3.12 and
+ * 3.13. The module refuses to load where that is not enough. */
+#define HANDLE_BASE_SIZE 112
+
+/* Arguments kept in the handle itself; more go into a tuple. */
+#define HANDLE_INLINE_ARGS 3
+
+struct HandleObject {
+    union {
+        PyObject ob_base;
+        char room[HANDLE_BASE_SIZE];
+    } base;
+    ReadyEntry entry;           /* in the ready queue or the inbox */
+    Engine *engine;             /* valid while `loop` is held */
+    PyObject *loop;             /* owned; NULL only in the free list */
+    PyObject *callback;         /* owned; NULL once cancelled */
+    PyObject *context;          /* owned */
+    PyObject *args[HANDLE_INLINE_ARGS]; /* owned; the first nargs are set */
+    PyObject *more_args;        /* owned tuple when nargs > 3, else NULL */
+    PyObject *source_traceback; /* owned, debug mode only, else NULL */
+    PyObject *repr;             /* owned, of a handle cancelled in debug mode */
+    Py_ssize_t nargs;
+    bool cancelled;
+    bool queued;                /* the entry is in a queue, which owns us */
+};
+
+struct TimerHandleObject {
+    HandleObject handle;
+    PyObject *when;             /* owned: the float that was asked for */
+    bool scheduled;             /* stands in the timer heap */
+};
+typedef struct TimerHandleObject TimerHandleObject;
+
+/* New references. `context` is borrowed; NULL copies the current one. */
+HandleObject *handle_new(Engine *engine, PyObject *callback,
+                         PyObject *const *args, Py_ssize_t nargs,
+                         PyObject *context);
+TimerHandleObject *timer_handle_new(Engine *engine, PyObject *when,
+                                    PyObject *callback, PyObject *const *args,
+                                    Py_ssize_t nargs, PyObject *context);
+
+/* Appends the handle to the ready queue, which takes a reference of its own.
+ * A handle that is queued already runs once. */
+void handle_push(HandleObject *handle);
+
+/* The same from any thread; wakes the loop when it sleeps. */
+void handle_push_threadsafe(HandleObject *handle);
+
+/* Runs the callback at once and reports what it raises. The caller holds a
+ * reference. -1 with the exception that has to leave run_forever(). */
+int handle_run_now(HandleObject *handle);
+
+/* Cancels the handle and drops the caller's reference. -1 with an exception
+ * set when the repr() that debug mode keeps has failed. */
+int handle_cancel_steal(HandleObject *handle);
+
+/* loop.call_soon() for our own C: through the method where somebody has
+ * replaced it. Borrows everything. -1 with an exception set. */
+int engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg);
+
+int handle_setup(PyObject *module, ModuleState *state);
+void handle_free_list_clear(ModuleState *state);
+
+#endif

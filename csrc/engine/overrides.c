@@ -1,0 +1,74 @@
+/* Which methods of the loop somebody has replaced. Refreshed when a run starts
+ * and at polls (engine/turn.c); noted by the Loop's setattr (api/loop.c). */
+#include "engine/overrides.h"
+
+typedef struct Watched {
+    PyObject *name;             /* borrowed from the module state */
+    unsigned flag;
+} Watched;
+
+#define WATCHED_COUNT 3
+
+static void
+watched_methods(ModuleState *state, Watched watched[WATCHED_COUNT])
+{
+    watched[0] = (Watched){STATE_NAME(state, call_soon), OVERRIDE_CALL_SOON};
+    watched[1] = (Watched){STATE_NAME(state, call_at), OVERRIDE_CALL_AT};
+    watched[2] = (Watched){STATE_NAME(state, time), OVERRIDE_TIME};
+}
+
+/* 1 when the type's method is not our own, 0 when it is, -1 on error. */
+static int
+is_replaced(Engine *engine, PyObject *name)
+{
+    PyObject *ours =
+        PyObject_GetAttr((PyObject *)engine->state->loop_type, name);
+    if (ours == NULL) {
+        return -1;
+    }
+    PyObject *found = PyObject_GetAttr((PyObject *)Py_TYPE(engine->loop), name);
+    int replaced = found == NULL ? -1 : found != ours;
+    Py_XDECREF(found);
+    Py_DECREF(ours);
+    return replaced;
+}
+
+int
+overrides_refresh(Engine *engine)
+{
+    Watched watched[WATCHED_COUNT];
+    watched_methods(engine->state, watched);
+    unsigned flags = 0;
+    for (int i = 0; i < WATCHED_COUNT; i++) {
+        int replaced = is_replaced(engine, watched[i].name);
+        if (replaced < 0) {
+            return -1;
+        }
+        flags |= replaced ? watched[i].flag : 0;
+    }
+    engine->overrides = flags | engine->own_overrides;
+    /* Looking up has given the type a version, if it can still get one. */
+    engine->type_version = Py_TYPE(engine->loop)->tp_version_tag;
+    return 0;
+}
+
+void
+overrides_note_own(Engine *engine, PyObject *name, bool present)
+{
+    Watched watched[WATCHED_COUNT];
+    watched_methods(engine->state, watched);
+    for (int i = 0; i < WATCHED_COUNT; i++) {
+        if (PyUnicode_Compare(name, watched[i].name) != 0) {
+            continue;
+        }
+        if (present) {
+            engine->own_overrides |= watched[i].flag;
+        }
+        else {
+            engine->own_overrides &= ~watched[i].flag;
+        }
+        engine->type_version = 0;       /* look again at the next check */
+        engine->overrides |= engine->own_overrides;
+        engine->poll_now = true;
+    }
+}

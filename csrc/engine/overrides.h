@@ -1,0 +1,29 @@
+/* Which methods of the loop somebody has replaced: a subclass, a test that
+ * patches the instance, a tracer that patches the class.
+ *
+ * Our C asks Engine.overrides, one word, instead of looking methods up; the
+ * word is set anew where the type or the instance changes. */
+#ifndef PYAIO_ENGINE_OVERRIDES_H
+#define PYAIO_ENGINE_OVERRIDES_H
+
+#include "engine/engine.h"
+
+/* Looks at the type of the loop. -1 with an exception set. */
+int overrides_refresh(Engine *engine);
+
+/* Looks again if the type has changed since. -1 with an exception set. */
+static inline int
+overrides_check(Engine *engine)
+{
+    /* 0 stands for "changed and not yet looked at". */
+    unsigned int version = Py_TYPE(engine->loop)->tp_version_tag;
+    if (version == engine->type_version && version != 0) {
+        return 0;
+    }
+    return overrides_refresh(engine);
+}
+
+/* An attribute of the instance was set (`present`) or deleted. */
+void overrides_note_own(Engine *engine, PyObject *name, bool present);
+
+#endif

@@ -1,0 +1,142 @@
+/* The one place where exceptions that nobody can catch go. Called by handles,
+ * streams and listeners; calls loop.call_exception_handler(). */
+#include "engine/report.h"
+
+#include "base/compat.h"
+#include "base/errors.h"
+
+#include <stdarg.h>
+
+/* Steals `exc`. */
+static PyObject *
+context_new(ModuleState *state, PyObject *message, PyObject *exc)
+{
+    PyObject *context = PyDict_New();
+    if (context == NULL
+        || PyDict_SetItem(context, STATE_NAME(state, message), message) < 0
+        || PyDict_SetItem(context, STATE_NAME(state, exception), exc) < 0) {
+        Py_CLEAR(context);
+    }
+    Py_DECREF(exc);
+    return context;
+}
+
+/* Steals `context`. */
+static int
+context_report(Engine *engine, PyObject *context)
+{
+    PyObject *result = PyObject_CallMethodOneArg(
+        engine->loop, STATE_NAME(engine->state, call_exception_handler),
+        context);
+    Py_DECREF(context);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+context_add_pairs(PyObject *context, va_list pairs)
+{
+    for (;;) {
+        const char *key = va_arg(pairs, const char *);
+        if (key == NULL) {
+            return 0;
+        }
+        PyObject *value = va_arg(pairs, PyObject *);
+        if (value != NULL && PyDict_SetItemString(context, key, value) < 0) {
+            return -1;
+        }
+    }
+}
+
+int
+report_raised(Engine *engine, const char *message, ...)
+{
+    if (errors_is_exit()) {
+        return -1;
+    }
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *text = PyUnicode_FromString(message);
+    if (text == NULL) {
+        Py_DECREF(exc);
+        return -1;
+    }
+    PyObject *context = context_new(engine->state, text, exc);
+    Py_DECREF(text);
+    if (context == NULL) {
+        return -1;
+    }
+    va_list pairs;
+    va_start(pairs, message);
+    int failed = context_add_pairs(context, pairs);
+    va_end(pairs);
+    if (failed) {
+        Py_DECREF(context);
+        return -1;
+    }
+    return context_report(engine, context);
+}
+
+/* "Exception in callback f(1, 2) at file.py:3", as asyncio words it. */
+static PyObject *
+callback_message(Engine *engine, PyObject *callback, PyObject *args)
+{
+    ModuleState *state = engine->state;
+    PyObject *keywords = NULL;
+    PyObject *values[3] = {callback, args, engine->debug ? Py_True : Py_False};
+    if (state->format_callback_takes_debug) {
+        keywords = PyTuple_Pack(1, STATE_NAME(state, debug));
+        if (keywords == NULL) {
+            return NULL;
+        }
+    }
+    PyObject *source =
+        PyObject_Vectorcall(state->format_callback, values, 2, keywords);
+    Py_XDECREF(keywords);
+    if (source == NULL) {
+        return NULL;
+    }
+    PyObject *message =
+        PyUnicode_FromFormat("Exception in callback %U", source);
+    Py_DECREF(source);
+    return message;
+}
+
+int
+report_callback(Engine *engine, PyObject *handle, PyObject *callback,
+                PyObject *args, PyObject *source_traceback)
+{
+    if (errors_is_exit()) {
+        return -1;
+    }
+    ModuleState *state = engine->state;
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *message = callback_message(engine, callback, args);
+    if (message == NULL) {
+        Py_DECREF(exc);
+        return -1;
+    }
+    PyObject *context = context_new(state, message, exc);
+    Py_DECREF(message);
+    if (context == NULL) {
+        return -1;
+    }
+    if (PyDict_SetItem(context, STATE_NAME(state, handle), handle) < 0
+        || (source_traceback != NULL
+            && PyDict_SetItem(context, STATE_NAME(state, source_traceback),
+                              source_traceback) < 0)) {
+        Py_DECREF(context);
+        return -1;
+    }
+    return context_report(engine, context);
+}
+
+void
+report_unraisable(const char *where)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *text = PyUnicode_FromString(where);
+    PyErr_Clear();
+    PyErr_SetRaisedException(exc);
+    PyErr_WriteUnraisable(text);
+    Py_XDECREF(text);
+}

@@ -1,0 +1,25 @@
+/* The one place where exceptions that nobody can catch go: those of callbacks,
+ * protocols and the loop's own work end in loop.call_exception_handler(). */
+#ifndef PYAIO_ENGINE_REPORT_H
+#define PYAIO_ENGINE_REPORT_H
+
+#include "engine/engine.h"
+
+/* Takes the raised exception to loop.call_exception_handler() with `message`
+ * and the pairs of (const char *key, PyObject *value) that follow, up to a
+ * NULL key; pairs with a NULL value are left out. Borrows everything.
+ *
+ * 0 when it has been dealt with. -1 with an exception set when that has to
+ * leave run_forever(): SystemExit and KeyboardInterrupt, which are not
+ * reported, and whatever the handler itself lets out. */
+int report_raised(Engine *engine, const char *message, ...);
+
+/* The same for an exception raised by a handle's callback. */
+int report_callback(Engine *engine, PyObject *handle, PyObject *callback,
+                    PyObject *args, PyObject *source_traceback);
+
+/* Writes the raised exception to sys.unraisablehook: for finalizers and for
+ * failures while something is being undone. */
+void report_unraisable(const char *where);
+
+#endif

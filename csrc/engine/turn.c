@@ -1,0 +1,340 @@
+/* The turn of the loop: poll when it is due, fire timers, run what is ready.
+ *
+ * Called by the Loop's _run() (api/loop_run.c). What became ready in a turn
+ * runs in the next one, first in first out, as in asyncio; unlike asyncio, a
+ * turn does not start with a poll while there is something to run, unless
+ * POLL_TURNS turns or POLL_NS have passed since the last one: a poll costs as
+ * much as ten switches between tasks. */
+#include "base/compat.h"
+#include "base/errors.h"
+#include "engine/engine.h"
+#include "engine/handle.h"
+#include "engine/overrides.h"
+#include "engine/watcher.h"
+
+#define POLL_TURNS 61           /* without a poll, at the most */
+#define POLL_NS 100000          /* the same in time */
+#define CHECK_TURNS 16          /* between two looks at the clock */
+#define SHARE_GIL_NS 5000000    /* the interpreter's switch interval */
+#define MAXIMUM_WAIT_MS (24 * 3600 * 1000)      /* as asyncio */
+
+/* ---- waiting ---- */
+
+/* libuv also runs timers before it waits; uv_stop() keeps it from waiting
+ * after that, and has no effect beyond this uv_run(). */
+static void
+on_alarm(uv_timer_t *alarm)
+{
+    Engine *engine = CONTAINER_OF(alarm, Engine, alarm);
+    engine->alarm_at = -1;
+    uv_stop(&engine->uv);
+}
+
+/* Makes libuv wake up in `wait` ns or a little later, never earlier. */
+static void
+alarm_set(Engine *engine, int64_t wait)
+{
+    /* libuv counts in whole ms from a clock that it has cut down to ms. */
+    int64_t wait_ms = wait / 1000000;
+    if (wait_ms >= MAXIMUM_WAIT_MS) {
+        wait_ms = MAXIMUM_WAIT_MS;
+    }
+    uv_update_time(&engine->uv);
+    int64_t now = (int64_t)uv_hrtime();
+    int64_t at = wait_ms == MAXIMUM_WAIT_MS
+                     ? now / 1000000 + wait_ms
+                     : (now + wait + 999999) / 1000000;
+    if (at != engine->alarm_at) {
+        int64_t timeout = at - (int64_t)uv_now(&engine->uv);
+        uv_timer_start(&engine->alarm, on_alarm,
+                       timeout > 0 ? (uint64_t)timeout : 0, 0);
+        engine->alarm_at = at;
+    }
+}
+
+static void
+alarm_clear(Engine *engine)
+{
+    if (engine->alarm_at >= 0) {
+        uv_timer_stop(&engine->alarm);
+        engine->alarm_at = -1;
+    }
+}
+
+static void
+run_uv_without_gil(Engine *engine, uv_run_mode mode)
+{
+    engine->polling = true;
+    PyThreadState *thread = PyEval_SaveThread();
+    uv_run(&engine->uv, mode);
+    PyEval_RestoreThread(thread);
+    engine->polling = false;
+    engine->shared_at = (int64_t)uv_hrtime();
+}
+
+/* Sleeps until something happens or `wait` ns have passed; -1: for ever. */
+static void
+poll_wait(Engine *engine, int64_t wait)
+{
+    if (wait < 0) {
+        alarm_clear(engine);
+    }
+    else {
+        alarm_set(engine, wait);
+    }
+    if (inbox_fall_asleep(&engine->inbox)) {
+        run_uv_without_gil(engine, UV_RUN_ONCE);
+    }
+    inbox_wake_up(&engine->inbox);
+}
+
+/* Looks for events without waiting. The GIL is kept, but for one look an
+ * interval: callbacks in C alone would never give it to another thread. */
+static void
+poll_look(Engine *engine)
+{
+    if (engine->polled_at - engine->shared_at > SHARE_GIL_NS) {
+        run_uv_without_gil(engine, UV_RUN_NOWAIT);
+    }
+    else {
+        uv_run(&engine->uv, UV_RUN_NOWAIT);
+    }
+}
+
+/* ---- polling ---- */
+
+/* How long the poll may wait: 0, ns, or -1 for ever. */
+static int64_t
+poll_allowance(Engine *engine, int64_t now)
+{
+    if (!ready_is_empty(&engine->ready) || !ready_is_empty(&engine->turn_end)
+        || engine->stopping) {
+        return 0;
+    }
+    const TimerEntry *timer = timer_heap_peek(&engine->timers);
+    if (timer == NULL || timer->when == INT64_MAX) {
+        return -1;
+    }
+    if (timer->when <= now) {
+        return 0;
+    }
+    /* Far in the past of one clock and far in the future of the other: the
+     * difference may not fit. */
+    uint64_t wait = (uint64_t)timer->when - (uint64_t)now;
+    return wait > INT64_MAX ? INT64_MAX : (int64_t)wait;
+}
+
+static void
+timers_fire(Engine *engine, int64_t now)
+{
+    for (;;) {
+        const TimerEntry *timer = timer_heap_peek(&engine->timers);
+        if (timer == NULL || timer->when > now || timer->when == INT64_MAX) {
+            return;
+        }
+        TimerHandleObject *handle = timer_heap_pop(&engine->timers);
+        handle_push(&handle->handle);
+        Py_DECREF(handle);
+    }
+}
+
+static int
+turn_poll(Engine *engine)
+{
+    bool failed = false;
+    if (overrides_check(engine) < 0) {
+        return -1;
+    }
+    int64_t now = engine_now(engine, &failed);
+    if (failed) {
+        return -1;
+    }
+    watchers_apply_changes(engine);
+    int64_t wait = poll_allowance(engine, now);
+    if (wait == 0) {
+        poll_look(engine);
+    }
+    else {
+        poll_wait(engine, wait);
+        now = engine_now(engine, &failed);
+    }
+    ready_append(&engine->ready, &engine->fired);
+    engine->polled_at = (int64_t)uv_hrtime();
+    engine->turns = 0;
+    engine->poll_now = false;
+    if (engine->check_at > CHECK_TURNS) {
+        engine->check_at = CHECK_TURNS;
+    }
+    if (failed || PyErr_CheckSignals() < 0) {
+        return -1;
+    }
+    timers_fire(engine, now);
+    return 0;
+}
+
+/* Whether to poll before this turn, at the cost of a clock now and then. */
+static bool
+poll_is_due(Engine *engine)
+{
+    if (ready_is_empty(&engine->ready) || engine->poll_now) {
+        return true;
+    }
+    if (++engine->turns < engine->check_at) {
+        return false;
+    }
+    if (engine->turns >= POLL_TURNS) {
+        engine->check_at = CHECK_TURNS;
+        return true;
+    }
+    int64_t elapsed = (int64_t)uv_hrtime() - engine->polled_at;
+    if (elapsed >= POLL_NS || elapsed < 0) {
+        engine->check_at = 1;
+        return true;
+    }
+    /* As many turns again as the time left allows at the pace so far. */
+    int64_t pace = elapsed / engine->turns + 1;
+    int64_t more = (POLL_NS - elapsed) / pace;
+    more = more < 1 ? 1 : more > CHECK_TURNS ? CHECK_TURNS : more;
+    engine->check_at = engine->turns + (uint32_t)more;
+    return false;
+}
+
+/* ---- running ---- */
+
+static int
+run_queue(Engine *engine, ReadyQueue *queue)
+{
+    for (size_t todo = queue->count; todo > 0; todo--) {
+        ReadyEntry *entry = ready_pop(queue);
+        if (entry->ops->run(entry, engine) < 0) {
+            return -1;          /* the rest stays for the next run */
+        }
+    }
+    return 0;
+}
+
+static bool
+is_handle(Engine *engine, PyObject *subject)
+{
+    return Py_IS_TYPE(subject, engine->state->handle_type)
+           || Py_IS_TYPE(subject, engine->state->timer_handle_type);
+}
+
+static int
+warn_slow(Engine *engine, PyObject *subject, double seconds)
+{
+    ModuleState *state = engine->state;
+    PyObject *text = is_handle(engine, subject)
+                         ? PyObject_CallOneArg(state->format_handle, subject)
+                         : PyObject_Str(subject);
+    PyObject *took = text ? PyFloat_FromDouble(seconds) : NULL;
+    PyObject *result = NULL;
+    if (took != NULL) {
+        PyObject *format =
+            PyUnicode_FromString("Executing %s took %.3f seconds");
+        if (format != NULL) {
+            result = PyObject_CallMethodObjArgs(
+                state->logger, STATE_NAME(state, warning), format, text, took,
+                NULL);
+            Py_DECREF(format);
+        }
+    }
+    Py_XDECREF(took);
+    Py_XDECREF(text);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+check_slow(Engine *engine, PyObject *subject, int64_t started)
+{
+    bool failed = false;
+    int64_t now = engine_now(engine, &failed);
+    if (failed) {
+        return -1;
+    }
+    PyObject *limit = PyObject_GetAttr(
+        engine->loop, STATE_NAME(engine->state, slow_callback_duration));
+    if (limit == NULL) {
+        return -1;
+    }
+    double seconds = PyFloat_AsDouble(limit);
+    Py_DECREF(limit);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    double took = (double)(now - started) / 1e9;
+    return took >= seconds ? warn_slow(engine, subject, took) : 0;
+}
+
+/* Debug mode: notes who runs and says who was slow. */
+static int
+run_entry_debug(Engine *engine, ReadyEntry *entry)
+{
+    bool failed = false;
+    PyObject *subject = entry->ops->subject(entry);
+    int64_t started = engine_now(engine, &failed);
+    if (failed) {
+        entry->ops->discard(entry);
+        Py_DECREF(subject);
+        return -1;
+    }
+    if (is_handle(engine, subject)) {
+        Py_XSETREF(engine->current_handle, Py_NewRef(subject));
+    }
+    int err = entry->ops->run(entry, engine);
+    Py_CLEAR(engine->current_handle);
+    if (err == 0) {
+        err = check_slow(engine, subject, started);
+    }
+    Py_DECREF(subject);
+    return err;
+}
+
+static int
+run_ready_debug(Engine *engine)
+{
+    for (size_t todo = engine->ready.count; todo > 0; todo--) {
+        if (run_entry_debug(engine, ready_pop(&engine->ready)) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static int
+turn_run(Engine *engine)
+{
+    engine->turn_id++;
+    engine->in_turn = true;
+    int err = engine->debug ? run_ready_debug(engine)
+                            : run_queue(engine, &engine->ready);
+    engine->in_turn = false;
+    if (err == 0 && !ready_is_empty(&engine->turn_end)) {
+        err = run_queue(engine, &engine->turn_end);
+    }
+    return err;
+}
+
+int
+engine_run(Engine *engine)
+{
+    if (overrides_refresh(engine) < 0) {
+        return -1;
+    }
+    engine->poll_now = true;
+    engine->check_at = CHECK_TURNS;
+    do {
+        inbox_take(&engine->inbox, &engine->ready);
+        if (poll_is_due(engine)) {
+            if (turn_poll(engine) < 0) {
+                return -1;
+            }
+            inbox_take(&engine->inbox, &engine->ready);
+        }
+        if (turn_run(engine) < 0) {
+            return -1;
+        }
+    } while (!engine->stopping);
+    return 0;
+}
