@@ -1,0 +1,349 @@
+/* The listener. Started by the Loop's _listen() for each socket of a server
+ * without TLS; its watcher accepts and makes streams (net/stream.c). */
+#include "net/listener.h"
+
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/platform.h"
+#include "engine/handle.h"
+#include "engine/report.h"
+#include "engine/watcher.h"
+#include "net/socket_options.h"
+#include "net/stream.h"
+
+/* asyncio.constants.ACCEPT_RETRY_DELAY: after accept() ran out of fds. */
+#define RETRY_NS 1000000000
+
+typedef struct ListenerObject {
+    PyObject_HEAD
+    Engine *engine;             /* valid while `loop` is held */
+    PyObject *loop;             /* owned */
+    PyObject *factory;          /* owned: makes the protocols */
+    PyObject *sock;             /* owned socket.socket */
+    PyObject *server;           /* owned asyncio.Server, or None */
+    PyObject *context;          /* owned: whose copies connections run in */
+    TimerHandleObject *retry;   /* owned; NULL unless out of fds */
+    FdWatcher *watcher;         /* owned; NULL once stopped */
+    SocketFacts facts;
+    int backlog;
+} ListenerObject;
+
+/* ---- one connection ---- */
+
+/* Nobody waits for this connection: asyncio reports it in debug mode only. */
+static int
+admit_failed(ListenerObject *listener, PyObject *protocol)
+{
+    if (errors_is_exit()) {
+        return -1;
+    }
+    if (!listener->engine->debug) {
+        PyErr_Clear();
+        return 0;
+    }
+    return report_raised(listener->engine,
+                         "Error on transport creation for incoming connection",
+                         "protocol", protocol, NULL);
+}
+
+/* Takes the fd, whatever happens. */
+static int
+listener_admit(ListenerObject *listener, int fd, const SocketAddress *peer)
+{
+    PyObject *protocol = PyObject_CallNoArgs(listener->factory);
+    if (protocol == NULL) {
+        close(fd);
+        return admit_failed(listener, NULL);
+    }
+    SocketFacts facts = listener->facts;
+    facts.fd = fd;
+    if (!PLATFORM_ACCEPT_INHERITS_NODELAY) {
+        socket_set_nodelay(&facts);
+    }
+    StreamParts parts = {
+        .protocol = protocol,
+        .fd = fd,
+        .family = facts.family,
+        .type = facts.type,
+        .proto = facts.proto,
+        .peer = peer,
+        .server = listener->server,
+    };
+    PyObject *stream = stream_new(listener->engine, &parts);
+    int err = stream == NULL ? admit_failed(listener, protocol) : 0;
+    Py_XDECREF(stream);         /* the ready queue holds it */
+    Py_DECREF(protocol);
+    return err;
+}
+
+static int
+listener_admit_in_context(ListenerObject *listener, int fd,
+                          const SocketAddress *peer)
+{
+    PyObject *context = PyContext_Copy(listener->context);
+    if (context == NULL || PyContext_Enter(context) < 0) {
+        Py_XDECREF(context);
+        close(fd);
+        return -1;
+    }
+    int err = listener_admit(listener, fd, peer);
+    if (PyContext_Exit(context) < 0) {
+        err = -1;
+    }
+    Py_DECREF(context);
+    return err;
+}
+
+/* ---- out of file descriptors ---- */
+
+static int
+listener_schedule_retry(ListenerObject *listener)
+{
+    Engine *engine = listener->engine;
+    bool failed = false;
+    int64_t now = engine_now(engine, &failed);
+    if (failed) {
+        return -1;
+    }
+    int64_t due = now + RETRY_NS;
+    PyObject *when = PyFloat_FromDouble((double)due / 1e9);
+    PyObject *resume =
+        when ? PyObject_GetAttrString((PyObject *)listener, "_resume") : NULL;
+    TimerHandleObject *timer =
+        resume ? timer_handle_new(engine, when, resume, NULL, 0,
+                                  listener->context)
+               : NULL;
+    Py_XDECREF(resume);
+    Py_XDECREF(when);
+    if (timer == NULL || timer_heap_push(&engine->timers, due, timer) < 0) {
+        Py_XDECREF(timer);
+        return -1;
+    }
+    Py_XSETREF(listener->retry, timer);
+    return 0;
+}
+
+static int
+listener_back_off(ListenerObject *listener)
+{
+    Engine *engine = listener->engine;
+    PyObject *info = NULL;
+    PyObject *raised = PyErr_GetRaisedException();
+    info = PyObject_CallOneArg(engine->state->transport_socket, listener->sock);
+    if (info == NULL) {
+        PyErr_Clear();
+    }
+    /* The fd would be reported as ready again and again. */
+    watcher_set(listener->watcher, 0);
+    int err = listener_schedule_retry(listener);
+    if (err == 0) {
+        PyErr_SetRaisedException(raised);
+        err = report_raised(engine, "socket.accept() out of system resource",
+                            "socket", info, NULL);
+    }
+    else {
+        Py_DECREF(raised);
+    }
+    Py_XDECREF(info);
+    return err;
+}
+
+static PyObject *
+Listener__resume(ListenerObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_CLEAR(self->retry);
+    if (self->watcher != NULL) {
+        watcher_set(self->watcher, WATCH_READ);
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- accepting ---- */
+
+static int
+accept_failed(ListenerObject *listener, int error)
+{
+    if (errors_is_retry(error) || error == ECONNABORTED) {
+        return 0;
+    }
+    errno = error;
+    PyErr_SetFromErrno(PyExc_OSError);
+    if (error == EMFILE || error == ENFILE || error == ENOBUFS
+        || error == ENOMEM) {
+        return listener_back_off(listener);
+    }
+    return report_raised(listener->engine, "socket.accept() failed", NULL);
+}
+
+static int
+listener_on_ready(FdWatcher *watcher, int events)
+{
+    (void)events;
+    ListenerObject *listener = (ListenerObject *)watcher->owner;
+    for (int i = 0; i < listener->backlog && listener->watcher != NULL; i++) {
+        SocketAddress peer = {.length = sizeof(peer.address)};
+        int fd = platform_accept(listener->facts.fd, &peer.address.any,
+                                 &peer.length);
+        if (fd < 0) {
+            return accept_failed(listener, errno);
+        }
+        if (peer.length > sizeof(peer.address)) {
+            peer.length = 0;
+        }
+        if (listener_admit_in_context(listener, fd, &peer) < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+static const WatcherOps listener_ops = {.on_ready = listener_on_ready};
+
+/* ---- starting and stopping ---- */
+
+static int
+listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
+              PyObject *factory, PyObject *server, int backlog)
+{
+    listener->engine = engine;
+    listener->loop = Py_NewRef(engine->loop);
+    listener->sock = Py_NewRef(sock);
+    listener->factory = Py_NewRef(factory);
+    listener->server = Py_NewRef(server ? server : Py_None);
+    listener->backlog = backlog > 0 ? backlog : 1;
+    listener->context = PyContext_CopyCurrent();
+    if (listener->context == NULL
+        || socket_facts(engine->state, sock, &listener->facts) < 0) {
+        return -1;
+    }
+    if (PLATFORM_ACCEPT_INHERITS_NODELAY) {
+        socket_set_nodelay(&listener->facts);
+    }
+    listener->watcher = watcher_open(engine, listener->facts.fd, false,
+                                     &listener_ops, (PyObject *)listener);
+    return listener->watcher == NULL ? -1 : 0;
+}
+
+int
+listener_start(Engine *engine, PyObject *sock, PyObject *factory,
+               PyObject *server, int backlog)
+{
+    PyTypeObject *type = engine->state->listener_type;
+    ListenerObject *listener = (ListenerObject *)type->tp_alloc(type, 0);
+    if (listener == NULL) {
+        return -1;
+    }
+    int err = listener_init(listener, engine, sock, factory, server, backlog);
+    if (err == 0) {
+        watcher_set(listener->watcher, WATCH_READ);     /* holds it */
+    }
+    Py_DECREF(listener);
+    return err;
+}
+
+int
+listener_stop(Engine *engine, int fd)
+{
+    FdWatcher *watcher = watcher_find(engine, fd);
+    if (watcher == NULL || watcher->ops != &listener_ops) {
+        return 0;
+    }
+    ListenerObject *listener = (ListenerObject *)Py_NewRef(watcher->owner);
+    TimerHandleObject *retry = listener->retry;
+    listener->retry = NULL;
+    listener->watcher = NULL;
+    watcher_close(watcher);
+    int err = 0;
+    if (retry != NULL) {
+        PyObject *result =
+            PyObject_CallMethod((PyObject *)retry, "cancel", NULL);
+        err = result == NULL ? -1 : 0;
+        Py_XDECREF(result);
+        Py_DECREF(retry);
+    }
+    Py_DECREF(listener);
+    return err;
+}
+
+/* ---- the type ---- */
+
+static int
+Listener_traverse(ListenerObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->factory);
+    Py_VISIT(self->sock);
+    Py_VISIT(self->server);
+    Py_VISIT(self->context);
+    Py_VISIT(self->retry);
+    return 0;
+}
+
+/* Leaves `loop`, which the end of the watcher needs, to the dealloc. */
+static int
+Listener_clear(ListenerObject *self)
+{
+    Py_CLEAR(self->factory);
+    Py_CLEAR(self->server);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->retry);
+    return 0;
+}
+
+static void
+Listener_dealloc(ListenerObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    FdWatcher *watcher = self->watcher;
+    if (watcher != NULL) {
+        self->watcher = NULL;
+        watcher_close(watcher);
+    }
+    Listener_clear(self);
+    Py_CLEAR(self->sock);
+    Py_CLEAR(self->loop);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *
+Listener_repr(ListenerObject *self)
+{
+    return PyUnicode_FromFormat("<Listener fd=%d%s>", self->facts.fd,
+                                self->watcher == NULL ? " stopped" : "");
+}
+
+PyDoc_STRVAR(Listener_doc, "Accepts the connections of a listening socket.");
+
+static PyMethodDef Listener_methods[] = {
+    {"_resume", (PyCFunction)Listener__resume, METH_NOARGS,
+     PyDoc_STR("Accept again, after accept() ran out of fds.")},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot Listener_slots[] = {
+    {Py_tp_doc, (void *)Listener_doc},
+    {Py_tp_dealloc, Listener_dealloc},
+    {Py_tp_traverse, Listener_traverse},
+    {Py_tp_clear, Listener_clear},
+    {Py_tp_repr, Listener_repr},
+    {Py_tp_methods, Listener_methods},
+    {0, NULL},
+};
+
+static PyType_Spec Listener_spec = {
+    .name = "pyaio._core.Listener",
+    .basicsize = sizeof(ListenerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = Listener_slots,
+};
+
+int
+listener_setup(PyObject *module, ModuleState *state)
+{
+    state->listener_type = module_add_type(module, &Listener_spec, NULL);
+    return state->listener_type == NULL ? -1 : 0;
+}

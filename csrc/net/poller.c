@@ -1,0 +1,221 @@
+/* A Poller holds the two handles of one fd, reader and writer, and owns its
+ * watcher. Made and dropped by the Loop's _add_reader() family
+ * (api/loop_net.c); its handles run straight from the watcher. */
+#include "net/poller.h"
+
+#include "base/compat.h"
+#include "engine/watcher.h"
+
+typedef struct PollerObject {
+    PyObject_HEAD
+    FdWatcher *watcher;         /* owned; NULL once closed */
+    HandleObject *reader;       /* owned, may be NULL */
+    HandleObject *writer;       /* owned, may be NULL */
+} PollerObject;
+
+static HandleObject **
+poller_slot(PollerObject *poller, int event)
+{
+    return event == WATCH_READ ? &poller->reader : &poller->writer;
+}
+
+/* Watches for what there are handles for; closes without any. The caller
+ * holds the poller. */
+static void
+poller_update(PollerObject *poller)
+{
+    FdWatcher *watcher = poller->watcher;
+    int interest = (poller->reader ? WATCH_READ : 0)
+                   | (poller->writer ? WATCH_WRITE : 0);
+    if (watcher != NULL && interest != 0) {
+        watcher_set(watcher, interest);
+    }
+    else if (watcher != NULL) {
+        poller->watcher = NULL;
+        watcher_close(watcher);
+    }
+}
+
+/* Takes the handle out and cancels it, as asyncio does. */
+static int
+poller_drop(PollerObject *poller, int event)
+{
+    HandleObject **slot = poller_slot(poller, event);
+    HandleObject *handle = *slot;
+    *slot = NULL;
+    Py_INCREF(poller);
+    poller_update(poller);
+    Py_DECREF(poller);
+    return handle_cancel_steal(handle);
+}
+
+static int
+poller_run(PollerObject *poller, int event, HandleObject *handle)
+{
+    /* What an earlier callback of this event has replaced runs no more. */
+    if (handle == NULL || *poller_slot(poller, event) != handle) {
+        return 0;
+    }
+    if (handle->cancelled) {
+        return poller_drop(poller, event);
+    }
+    return handle_run_now(handle);
+}
+
+static int
+poller_on_ready(FdWatcher *watcher, int events)
+{
+    PollerObject *poller = (PollerObject *)watcher->owner;
+    HandleObject *reader = events & WATCH_READ ? poller->reader : NULL;
+    HandleObject *writer = events & WATCH_WRITE ? poller->writer : NULL;
+    Py_XINCREF(reader);
+    Py_XINCREF(writer);
+    int err = poller_run(poller, WATCH_READ, reader);
+    if (err == 0) {
+        err = poller_run(poller, WATCH_WRITE, writer);
+    }
+    Py_XDECREF(reader);
+    Py_XDECREF(writer);
+    return err;
+}
+
+static PyObject *
+poller_subject(FdWatcher *watcher)
+{
+    PollerObject *poller = (PollerObject *)watcher->owner;
+    bool reads = watcher->events & WATCH_READ && poller->reader != NULL;
+    HandleObject *handle = reads ? poller->reader : poller->writer;
+    return handle != NULL ? (PyObject *)handle : Py_None;
+}
+
+static const WatcherOps poller_ops = {
+    .on_ready = poller_on_ready,
+    .subject = poller_subject,
+};
+
+static PollerObject *
+poller_new(Engine *engine, int fd)
+{
+    PyTypeObject *type = engine->state->poller_type;
+    PollerObject *poller = (PollerObject *)type->tp_alloc(type, 0);
+    if (poller == NULL) {
+        return NULL;
+    }
+    poller->watcher =
+        watcher_open(engine, fd, false, &poller_ops, (PyObject *)poller);
+    if (poller->watcher == NULL) {
+        Py_CLEAR(poller);
+    }
+    return poller;
+}
+
+/* The fd's poller, made if need be. New reference, NULL on failure. */
+static PollerObject *
+poller_get(Engine *engine, int fd)
+{
+    FdWatcher *watcher = watcher_find(engine, fd);
+    if (watcher == NULL) {
+        return poller_new(engine, fd);
+    }
+    if (watcher->ops != &poller_ops) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "File descriptor %d is used by transport %R", fd,
+                     watcher->owner);
+        return NULL;
+    }
+    watcher_rearm(watcher);
+    return (PollerObject *)Py_NewRef(watcher->owner);
+}
+
+int
+poller_add(Engine *engine, int fd, int event, HandleObject *handle)
+{
+    PollerObject *poller = poller_get(engine, fd);
+    if (poller == NULL) {
+        return -1;
+    }
+    HandleObject **slot = poller_slot(poller, event);
+    HandleObject *before = *slot;
+    *slot = (HandleObject *)Py_NewRef(handle);
+    poller_update(poller);
+    Py_DECREF(poller);
+    return before == NULL ? 0 : handle_cancel_steal(before);
+}
+
+int
+poller_remove(Engine *engine, int fd, int event)
+{
+    FdWatcher *watcher = watcher_find(engine, fd);
+    if (watcher == NULL || watcher->ops != &poller_ops) {
+        return 0;
+    }
+    PollerObject *poller = (PollerObject *)watcher->owner;
+    if (*poller_slot(poller, event) == NULL) {
+        return 0;
+    }
+    return poller_drop(poller, event) < 0 ? -1 : 1;
+}
+
+int
+poller_events(Engine *engine, int fd)
+{
+    FdWatcher *watcher = watcher_find(engine, fd);
+    return watcher != NULL ? watcher->interest : 0;
+}
+
+static int
+poller_traverse(PollerObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->reader);
+    Py_VISIT(self->writer);
+    return 0;
+}
+
+static int
+poller_clear(PollerObject *self)
+{
+    Py_CLEAR(self->reader);
+    Py_CLEAR(self->writer);
+    return 0;
+}
+
+static void
+poller_dealloc(PollerObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    FdWatcher *watcher = self->watcher;
+    if (watcher != NULL) {
+        self->watcher = NULL;
+        watcher_close(watcher);
+    }
+    poller_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(poller_doc, "The reader and the writer callback of one fd.");
+
+static PyType_Slot poller_slots[] = {
+    {Py_tp_doc, (void *)poller_doc},
+    {Py_tp_dealloc, poller_dealloc},
+    {Py_tp_traverse, poller_traverse},
+    {Py_tp_clear, poller_clear},
+    {0, NULL},
+};
+
+static PyType_Spec poller_spec = {
+    .name = "pyaio._core.Poller",
+    .basicsize = sizeof(PollerObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = poller_slots,
+};
+
+int
+poller_setup(PyObject *module, ModuleState *state)
+{
+    state->poller_type = module_add_type(module, &poller_spec, NULL);
+    return state->poller_type == NULL ? -1 : 0;
+}

@@ -1,0 +1,23 @@
+/* add_reader(), add_writer() and their opposites: callbacks in Python for a fd
+ * that the program owns. asyncio's own code waits with them, too: sock_*,
+ * datagrams, pipes. */
+#ifndef PYAIO_NET_POLLER_H
+#define PYAIO_NET_POLLER_H
+
+#include "engine/engine.h"
+#include "engine/handle.h"
+
+/* Calls the handle's callback whenever `event` (WATCH_READ or WATCH_WRITE)
+ * comes on the fd, in the place of the one before. Borrows the handle. -1 with
+ * OSError (EBADF, EPERM), or RuntimeError where a transport owns the fd. */
+int poller_add(Engine *engine, int fd, int event, HandleObject *handle);
+
+/* 1 when a callback was removed, 0 when there was none, -1 on error. */
+int poller_remove(Engine *engine, int fd, int event);
+
+/* WATCH_* that Python callbacks wait for on the fd. */
+int poller_events(Engine *engine, int fd);
+
+int poller_setup(PyObject *module, ModuleState *state);
+
+#endif

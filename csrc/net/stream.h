@@ -1,0 +1,127 @@
+/* The stream transport: one connected stream socket and its protocol.
+ *
+ * An asyncio.Transport, with everything of asyncio's own selector transport:
+ * net/stream.c makes, closes and ends it, net/stream_read.c is the way of the
+ * bytes in, net/stream_write.c the way out, net/stream_flow.c the flow control
+ * between, net/stream_info.c what programs ask about it. */
+#ifndef PYAIO_NET_STREAM_H
+#define PYAIO_NET_STREAM_H
+
+#include "base/sockaddr.h"
+#include "engine/engine.h"
+#include "engine/watcher.h"
+#include "net/write_queue.h"
+
+/* Room for the fields of asyncio.Transport: 24 bytes in 3.11 to 3.13. */
+#define STREAM_BASE_SIZE 32
+
+typedef struct StreamObject {
+    union {
+        PyObject ob_base;
+        char room[STREAM_BASE_SIZE];
+    } base;
+    Engine *engine;             /* valid while `loop` is held */
+    PyObject *loop;             /* owned; NULL only while half made */
+    PyObject *protocol;         /* owned; NULL once connection_lost() is over */
+    PyObject *server;           /* owned asyncio.Server that counts us, or NULL */
+    PyObject *context;          /* owned: in which reads call the protocol */
+    PyObject *write_context;    /* owned: the same for writes, or NULL */
+
+    FdWatcher *watcher;         /* owned; NULL once closed */
+    int fd;                     /* as it was when it has been closed */
+    int family, type, proto;
+    PyObject *sock;             /* owned socket.socket, which then owns the fd;
+                                   NULL: the fd is ours */
+
+    ReadyEntry start;           /* queued once, behind connection_made() */
+    ReadyEntry flush;           /* queued in Engine.turn_end */
+    PyObject *waiter;           /* owned future to wake at the start, or NULL */
+    PyObject *empty_waiter;     /* owned future of a sendfile(), or NULL */
+
+    WriteQueue queue;
+    uint64_t wrote_in_turn;     /* Engine.turn_id of the last send */
+    size_t high_water, low_water;       /* bytes in `queue` */
+    Py_ssize_t lost_writes;     /* > 0: connection_lost() has been scheduled */
+
+    bool buffered;              /* the protocol is a BufferedProtocol */
+    bool reading;               /* asks for read events */
+    bool write_armed;           /* asks for write events */
+    bool flush_queued;
+    bool started;               /* the start entry has run */
+    bool closing;
+    bool paused;                /* pause_reading() */
+    bool protocol_paused;       /* pause_writing() has been called */
+    bool eof_written;           /* write_eof() */
+    bool finished;              /* the fd has been closed */
+
+    SocketAddress *peer;        /* owned, from accept(); or NULL */
+    PyObject *extra;            /* owned dict of get_extra_info(), or NULL */
+    PyObject *dict;             /* owned __dict__, or NULL */
+    PyObject *weakrefs;
+} StreamObject;
+
+/* What makes a stream; everything is borrowed but for the fd (see `sock`). */
+typedef struct StreamParts {
+    PyObject *protocol;
+    PyObject *sock;             /* socket.socket that owns fd, or NULL */
+    int fd;                     /* owned by the new stream when sock is NULL,
+                                   also when making it fails */
+    int family, type, proto;
+    const SocketAddress *peer;  /* or NULL: asked for when needed */
+    PyObject *waiter;           /* future to wake when reading starts, or NULL */
+    PyObject *extra;            /* dict to start from, or NULL */
+    PyObject *server;           /* or NULL */
+} StreamParts;
+
+/* stream.c. Schedules connection_made(). New reference, NULL on failure. */
+PyObject *stream_new(Engine *engine, const StreamParts *parts);
+/* Watches for what `reading` and `write_armed` say. The caller holds the
+ * stream. */
+void stream_update_watch(StreamObject *stream);
+/* close(): what is queued is sent first. -1 with an exception set. */
+int stream_close(StreamObject *stream);
+/* Closes at once; connection_lost(exc) follows. `exc` is borrowed, may be
+ * None. -1 with an exception set. */
+int stream_force_close(StreamObject *stream, PyObject *exc);
+/* Ends the stream with the raised exception: an OSError is the peer's or the
+ * network's doing, any other is reported with `message`. 0, or -1 with the
+ * exception that has to leave run_forever(). */
+int stream_fatal(StreamObject *stream, const char *message);
+/* From now on events go to `protocol` (borrowed). -1 with an exception set. */
+int stream_set_protocol(StreamObject *stream, PyObject *protocol);
+/* Schedules connection_lost(exc): no event comes any more. -1 with an
+ * exception set. */
+int stream_schedule_lost(StreamObject *stream, PyObject *exc);
+
+/* stream_read.c and stream_write.c: on events of the watcher. 0, or -1 with
+ * what has to leave run_forever(). */
+int stream_on_readable(StreamObject *stream);
+int stream_on_writable(StreamObject *stream);
+
+/* stream_write.c. */
+int stream_write_object(StreamObject *stream, PyObject *data);
+int stream_write_lines(StreamObject *stream, PyObject *lines);
+int stream_write_eof(StreamObject *stream);
+/* Sends what this turn has gathered, so that what is asked next sees the same
+ * as with asyncio. 0, or -1 with what has to leave run_forever(). */
+int stream_send_gathered(StreamObject *stream);
+extern const ReadyOps stream_flush_ops;
+
+/* stream_flow.c: pause_writing() and resume_writing() where they are due. */
+int stream_flow_pause(StreamObject *stream);
+int stream_flow_resume(StreamObject *stream);
+/* `high` and `low` are ints or None, as in set_write_buffer_limits(). -1 with
+ * ValueError or TypeError. */
+int stream_flow_set_limits(StreamObject *stream, PyObject *high,
+                           PyObject *low);
+
+/* stream_info.c. */
+PyObject *stream_get_extra(StreamObject *stream, PyObject *name,
+                           PyObject *fallback);
+PyObject *stream_repr(StreamObject *stream);
+/* Notes, before the fd is closed, what may be asked for afterwards. */
+void stream_remember(StreamObject *stream);
+
+int stream_setup(PyObject *module, ModuleState *state);
+
+#endif

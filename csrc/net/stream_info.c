@@ -1,0 +1,153 @@
+/* What programs ask of a stream: get_extra_info() and repr().
+ *
+ * asyncio asks the socket for everything when the transport is made; here each
+ * thing is made when it is asked for, and noted before the fd is closed, so
+ * that it can be asked for afterwards, too. */
+#include "base/compat.h"
+#include "net/stream.h"
+
+static PyObject *
+extra_dict(StreamObject *stream)
+{
+    if (stream->extra == NULL) {
+        stream->extra = PyDict_New();
+    }
+    return stream->extra;
+}
+
+/* The Python socket, which from then on owns the fd. Borrowed. */
+static PyObject *
+stream_socket(StreamObject *stream)
+{
+    if (stream->sock != NULL) {
+        return stream->sock;
+    }
+    PyObject *type = stream->engine->state->socket_type;
+    if (stream->finished) {
+        /* A socket that has been closed, as asyncio would show it now. */
+        PyObject *sock = PyObject_CallFunction(type, "iii", stream->family,
+                                               stream->type, stream->proto);
+        PyObject *closed =
+            sock ? PyObject_CallMethodNoArgs(
+                       sock, STATE_NAME(stream->engine->state, close))
+                 : NULL;
+        if (closed == NULL) {
+            Py_CLEAR(sock);
+        }
+        Py_XDECREF(closed);
+        stream->sock = sock;
+        return sock;
+    }
+    stream->sock = PyObject_CallFunction(type, "iiii", stream->family,
+                                         stream->type, stream->proto,
+                                         stream->fd);
+    return stream->sock;
+}
+
+static PyObject *
+make_socket_info(StreamObject *stream)
+{
+    PyObject *sock = stream_socket(stream);
+    if (sock == NULL) {
+        return NULL;
+    }
+    return PyObject_CallOneArg(stream->engine->state->transport_socket, sock);
+}
+
+typedef int (*AskAddress)(int fd, struct sockaddr *address, socklen_t *length);
+
+static PyObject *
+make_address(StreamObject *stream, AskAddress ask)
+{
+    SocketAddress address = {.length = sizeof(address.address)};
+    if (stream->finished
+        || ask(stream->fd, &address.address.any, &address.length) < 0
+        || address.length > sizeof(address.address)) {
+        Py_RETURN_NONE;
+    }
+    return sockaddr_to_python(&address);
+}
+
+static PyObject *
+make_info(StreamObject *stream, PyObject *name)
+{
+    ModuleState *state = stream->engine->state;
+    if (PyUnicode_Compare(name, STATE_NAME(state, socket)) == 0) {
+        return make_socket_info(stream);
+    }
+    if (PyUnicode_Compare(name, STATE_NAME(state, sockname)) == 0) {
+        return make_address(stream, getsockname);
+    }
+    if (PyUnicode_Compare(name, STATE_NAME(state, peername)) == 0) {
+        return stream->peer != NULL ? sockaddr_to_python(stream->peer)
+                                    : make_address(stream, getpeername);
+    }
+    return NULL;
+}
+
+PyObject *
+stream_get_extra(StreamObject *stream, PyObject *name, PyObject *fallback)
+{
+    PyObject *extra = extra_dict(stream);
+    if (extra == NULL) {
+        return NULL;
+    }
+    PyObject *value = PyDict_GetItemWithError(extra, name);
+    if (value != NULL) {
+        return Py_NewRef(value);
+    }
+    if (PyErr_Occurred()) {
+        return NULL;
+    }
+    value = PyUnicode_Check(name) ? make_info(stream, name) : NULL;
+    if (value == NULL) {
+        return PyErr_Occurred() ? NULL : Py_NewRef(fallback);
+    }
+    if (PyDict_SetItem(extra, name, value) < 0) {
+        Py_CLEAR(value);
+    }
+    return value;
+}
+
+void
+stream_remember(StreamObject *stream)
+{
+    ModuleState *state = stream->engine->state;
+    PyObject *names[] = {STATE_NAME(state, sockname),
+                         STATE_NAME(state, peername)};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        PyObject *value = stream_get_extra(stream, names[i], Py_None);
+        if (value == NULL) {
+            PyErr_Clear();      /* will be None when asked for */
+        }
+        Py_XDECREF(value);
+    }
+}
+
+static PyObject *
+polling_info(StreamObject *stream)
+{
+    return PyUnicode_FromFormat(
+        " read=%s write=<%s, bufsize=%zu>",
+        stream->reading ? "polling" : "idle",
+        stream->write_armed ? "polling" : "idle", stream->queue.size);
+}
+
+PyObject *
+stream_repr(StreamObject *stream)
+{
+    const char *state = stream->finished  ? " closed"
+                        : stream->closing ? " closing"
+                                          : "";
+    PyObject *polling = stream->finished || stream->engine->closed
+                            ? PyUnicode_FromString("")
+                            : polling_info(stream);
+    if (polling == NULL) {
+        return NULL;
+    }
+    PyObject *repr = PyUnicode_FromFormat("<%s%s fd=%d%U>",
+                                          "SocketTransport", state,
+                                          stream->fd, polling);
+    Py_DECREF(polling);
+    return repr;
+}

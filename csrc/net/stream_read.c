@@ -1,0 +1,188 @@
+/* The way of the bytes in: from the socket to the protocol.
+ *
+ * The turn runs the watcher, the watcher calls stream_on_readable(), and this
+ * reads once and calls the protocol: data_received() with a bytes object, or
+ * buffer_updated() after reading into the buffer it has given. One read an
+ * event: a connection that always has data waits for its turn like any other. */
+#include "base/errors.h"
+#include "base/platform.h"
+#include "net/stream.h"
+
+/* recv() that is not disturbed by signals. */
+static ssize_t
+read_socket(StreamObject *stream, char *buffer, size_t size)
+{
+    ssize_t count;
+    do {
+        count = recv(stream->fd, buffer, size, 0);
+    } while (count < 0 && errno == EINTR);
+    return count;
+}
+
+/* The socket has nothing after all, or has failed. */
+static int
+read_failed(StreamObject *stream)
+{
+    if (errors_is_retry(errno)) {
+        return 0;
+    }
+    PyErr_SetFromErrno(PyExc_OSError);
+    return stream_fatal(stream, "Fatal read error on socket transport");
+}
+
+static int
+read_eof(StreamObject *stream)
+{
+    PyObject *protocol = Py_NewRef(stream->protocol);
+    PyObject *result = PyObject_CallMethodNoArgs(
+        protocol, STATE_NAME(stream->engine->state, eof_received));
+    Py_DECREF(protocol);
+    int keep_open = result == NULL ? -1 : PyObject_IsTrue(result);
+    Py_XDECREF(result);
+    if (keep_open < 0) {
+        return stream_fatal(stream,
+                            "Fatal error: protocol.eof_received() call "
+                            "failed.");
+    }
+    if (!keep_open) {
+        return stream_close(stream);
+    }
+    /* The protocol may still write, but there is nothing more to read. */
+    stream->reading = false;
+    stream_update_watch(stream);
+    return 0;
+}
+
+static int
+read_data(StreamObject *stream)
+{
+    char *scratch = engine_scratch(stream->engine);
+    if (scratch == NULL) {
+        return stream_fatal(stream, "Fatal read error on socket transport");
+    }
+    ssize_t count = read_socket(stream, scratch, ENGINE_SCRATCH_SIZE);
+    if (count <= 0) {
+        return count == 0 ? read_eof(stream) : read_failed(stream);
+    }
+    PyObject *data = PyBytes_FromStringAndSize(scratch, count);
+    if (data == NULL) {
+        return stream_fatal(stream, "Fatal read error on socket transport");
+    }
+    PyObject *protocol = Py_NewRef(stream->protocol);
+    PyObject *result = PyObject_CallMethodOneArg(
+        protocol, STATE_NAME(stream->engine->state, data_received), data);
+    Py_DECREF(data);
+    Py_DECREF(protocol);
+    if (result == NULL) {
+        return stream_fatal(stream,
+                            "Fatal error: protocol.data_received() call "
+                            "failed.");
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+/* ---- BufferedProtocol ---- */
+
+/* The buffer that the protocol gives. -1 when the stream has been ended, or
+ * with what has to leave run_forever(): then *err is -1, too. */
+static int
+get_buffer(StreamObject *stream, PyObject *protocol, Py_buffer *view, int *err)
+{
+    ModuleState *state = stream->engine->state;
+    PyObject *hint = PyLong_FromLong(-1);
+    PyObject *buffer =
+        hint ? PyObject_CallMethodOneArg(protocol,
+                                         STATE_NAME(state, get_buffer), hint)
+             : NULL;
+    Py_XDECREF(hint);
+    Py_ssize_t length = buffer == NULL ? -1 : PyObject_Size(buffer);
+    if (length == 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "get_buffer() returned an empty buffer");
+    }
+    if (length <= 0) {
+        Py_XDECREF(buffer);
+        *err = stream_fatal(stream, "Fatal error: protocol.get_buffer() call "
+                                    "failed.");
+        return -1;
+    }
+    /* The interpreter's own conversion, for socket.recv_into()'s errors. */
+    int ok = PyArg_Parse(buffer, "w*:recv_into", view);
+    Py_DECREF(buffer);          /* the view holds it */
+    if (!ok) {
+        *err = stream_fatal(stream, "Fatal read error on socket transport");
+        return -1;
+    }
+    return 0;
+}
+
+static int
+buffer_updated(StreamObject *stream, PyObject *protocol, ssize_t count)
+{
+    PyObject *size = PyLong_FromSsize_t(count);
+    PyObject *result =
+        size ? PyObject_CallMethodOneArg(
+                   protocol, STATE_NAME(stream->engine->state, buffer_updated),
+                   size)
+             : NULL;
+    Py_XDECREF(size);
+    if (result == NULL) {
+        return stream_fatal(stream, "Fatal error: protocol.buffer_updated() "
+                                    "call failed.");
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+static int
+read_into_protocol(StreamObject *stream)
+{
+    Py_buffer view;
+    int err = 0;
+    PyObject *protocol = Py_NewRef(stream->protocol);
+    if (get_buffer(stream, protocol, &view, &err) < 0) {
+        Py_DECREF(protocol);
+        return err;
+    }
+    if (stream->lost_writes || stream->closing) {
+        /* get_buffer() has closed the stream. */
+        PyBuffer_Release(&view);
+        Py_DECREF(protocol);
+        return 0;
+    }
+    ssize_t count = read_socket(stream, view.buf, (size_t)view.len);
+    int error = errno;
+    PyBuffer_Release(&view);
+    if (count > 0) {
+        err = buffer_updated(stream, protocol, count);
+    }
+    else if (count == 0) {
+        err = read_eof(stream);
+    }
+    else {
+        errno = error;
+        err = read_failed(stream);
+    }
+    Py_DECREF(protocol);
+    return err;
+}
+
+int
+stream_on_readable(StreamObject *stream)
+{
+    if (stream->lost_writes || !stream->reading) {
+        return 0;
+    }
+    PyObject *context = Py_NewRef(stream->context);
+    int err = -1;
+    if (PyContext_Enter(context) == 0) {
+        err = stream->buffered ? read_into_protocol(stream)
+                               : read_data(stream);
+        if (PyContext_Exit(context) < 0) {
+            err = -1;
+        }
+    }
+    Py_DECREF(context);
+    return err;
+}

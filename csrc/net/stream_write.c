@@ -1,0 +1,459 @@
+/* The way of the bytes out: from write() to the socket.
+ *
+ * The first write of a turn goes out at once when nothing is queued. What
+ * follows in the same turn is gathered, and leaves in one sendmsg() when the
+ * turn ends, or as soon as more than the high-water mark has come together.
+ * What the socket does not take waits for it to become writable. */
+#include "base/compat.h"
+#include "base/errors.h"
+#include "base/platform.h"
+#include "engine/handle.h"
+#include "engine/report.h"
+#include "net/stream.h"
+
+#include <limits.h>
+
+#define VECTORS 64              /* chunks in one sendmsg() */
+#define SENDS 16                /* sendmsg() calls in a row, for fairness */
+
+/* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
+#define LOST_WRITES_WARNED 5
+
+/* ---- sending ---- */
+
+/* How many bytes the socket took, 0 when it takes none now; -1 with OSError. */
+static ssize_t
+send_vectors(StreamObject *stream, struct iovec *vectors, int count)
+{
+    struct msghdr message = {
+        .msg_iov = vectors,
+        .msg_iovlen = (size_t)count,
+    };
+    ssize_t sent;
+    do {
+        sent = sendmsg(stream->fd, &message, PLATFORM_SEND_FLAGS);
+    } while (sent < 0 && errno == EINTR);
+    if (sent < 0) {
+        if (errors_is_retry(errno)) {
+            return 0;
+        }
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return sent;
+}
+
+static int
+write_failed(StreamObject *stream)
+{
+    PyObject *exc = PyErr_GetRaisedException();
+    PyObject *waiter = Py_XNewRef(stream->empty_waiter);
+    PyErr_SetRaisedException(Py_NewRef(exc));
+    int err = stream_fatal(stream, "Fatal write error on socket transport");
+    if (err == 0 && waiter != NULL) {
+        PyObject *result = PyObject_CallMethodOneArg(
+            waiter, STATE_NAME(stream->engine->state, set_exception), exc);
+        err = result == NULL ? -1 : 0;
+        Py_XDECREF(result);
+    }
+    Py_XDECREF(waiter);
+    Py_DECREF(exc);
+    return err;
+}
+
+/* Sends from the queue until it is empty or the socket is full. 0 or, after
+ * the stream has been ended, 1; -1 with what has to leave run_forever(). */
+static int
+send_queue(StreamObject *stream)
+{
+    for (int i = 0; i < SENDS && !write_queue_is_empty(&stream->queue); i++) {
+        struct iovec vectors[VECTORS];
+        int count = write_queue_vectors(&stream->queue, vectors, VECTORS);
+        size_t asked = 0;
+        for (int v = 0; v < count; v++) {
+            asked += vectors[v].iov_len;
+        }
+        ssize_t sent = send_vectors(stream, vectors, count);
+        if (sent < 0) {
+            return write_failed(stream) < 0 ? -1 : 1;
+        }
+        write_queue_consume(&stream->queue, (size_t)sent);
+        if ((size_t)sent < asked) {
+            break;
+        }
+    }
+    return 0;
+}
+
+/* ---- the queue has run empty ---- */
+
+static int
+wake_empty_waiter(StreamObject *stream)
+{
+    ModuleState *state = stream->engine->state;
+    PyObject *result =
+        PyObject_CallFunctionObjArgs(state->set_result_unless_cancelled,
+                                     stream->empty_waiter, Py_None, NULL);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+static int
+send_eof(StreamObject *stream)
+{
+    if (shutdown(stream->fd, SHUT_WR) < 0) {
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
+    return 0;
+}
+
+static int
+on_drained(StreamObject *stream)
+{
+    if (stream->empty_waiter != NULL && wake_empty_waiter(stream) < 0) {
+        return -1;
+    }
+    if (stream->closing) {
+        return stream->lost_writes ? 0 : stream_schedule_lost(stream, Py_None);
+    }
+    if (stream->eof_written && send_eof(stream) < 0) {
+        return report_raised(stream->engine, "shutdown() failed",
+                             "transport", stream, NULL);
+    }
+    return 0;
+}
+
+static int
+arm_writer(StreamObject *stream)
+{
+    if (!stream->write_armed) {
+        /* Flow control will call the protocol from here on: in the context
+         * of whoever wrote too much. */
+        PyObject *context = PyContext_CopyCurrent();
+        if (context == NULL) {
+            return -1;
+        }
+        Py_XSETREF(stream->write_context, context);
+        stream->write_armed = true;
+        stream_update_watch(stream);
+    }
+    return 0;
+}
+
+/* The queue's bytes leave as far as the socket takes them. */
+static int
+flush_queue(StreamObject *stream)
+{
+    int ended = send_queue(stream);
+    if (ended != 0) {
+        return ended < 0 ? -1 : 0;
+    }
+    if (stream_flow_resume(stream) < 0) {       /* may write, close, abort */
+        return -1;
+    }
+    if (stream->lost_writes) {
+        return 0;
+    }
+    if (!write_queue_is_empty(&stream->queue)) {
+        return arm_writer(stream);
+    }
+    if (stream->write_armed) {
+        stream->write_armed = false;
+        stream_update_watch(stream);
+    }
+    return on_drained(stream);
+}
+
+int
+stream_on_writable(StreamObject *stream)
+{
+    if (stream->lost_writes || !stream->write_armed) {
+        return 0;
+    }
+    PyObject *context = Py_NewRef(stream->write_context);
+    int err = -1;
+    if (PyContext_Enter(context) == 0) {
+        err = flush_queue(stream);
+        if (PyContext_Exit(context) < 0) {
+            err = -1;
+        }
+    }
+    Py_DECREF(context);
+    return err;
+}
+
+/* ---- gathering ---- */
+
+static void
+gather(StreamObject *stream)
+{
+    if (!stream->flush_queued && !stream->write_armed) {
+        stream->flush_queued = true;
+        Py_INCREF(stream);      /* dropped by flush_run() or _discard() */
+        ready_push(&stream->engine->turn_end, &stream->flush);
+    }
+}
+
+int
+stream_send_gathered(StreamObject *stream)
+{
+    if (!stream->flush_queued || stream->write_armed || stream->lost_writes) {
+        return 0;
+    }
+    return flush_queue(stream);
+}
+
+static StreamObject *
+stream_of(ReadyEntry *flush)
+{
+    return CONTAINER_OF(flush, StreamObject, flush);
+}
+
+static int
+flush_run(ReadyEntry *entry, Engine *engine)
+{
+    (void)engine;
+    StreamObject *stream = stream_of(entry);
+    stream->flush_queued = false;
+    int err = 0;
+    if (!write_queue_is_empty(&stream->queue) && !stream->write_armed) {
+        err = flush_queue(stream);
+    }
+    Py_DECREF(stream);          /* taken by gather() */
+    return err;
+}
+
+static void
+flush_discard(ReadyEntry *entry)
+{
+    StreamObject *stream = stream_of(entry);
+    stream->flush_queued = false;
+    Py_DECREF(stream);          /* taken by gather() */
+}
+
+static int
+flush_traverse(ReadyEntry *entry, visitproc visit, void *arg)
+{
+    Py_VISIT(stream_of(entry));
+    return 0;
+}
+
+static PyObject *
+flush_subject(ReadyEntry *entry)
+{
+    return Py_NewRef((PyObject *)stream_of(entry));
+}
+
+const ReadyOps stream_flush_ops = {
+    .run = flush_run,
+    .discard = flush_discard,
+    .traverse = flush_traverse,
+    .subject = flush_subject,
+};
+
+/* ---- write() ---- */
+
+/* After close() or the end of the connection: dropped, counted, warned. */
+static int
+write_is_lost(StreamObject *stream)
+{
+    ModuleState *state = stream->engine->state;
+    PyObject *result = Py_NewRef(Py_None);
+    if (stream->lost_writes >= LOST_WRITES_WARNED) {
+        Py_SETREF(result, PyObject_CallMethod(
+                              state->logger, "warning", "s",
+                              "socket.send() raised exception."));
+    }
+    stream->lost_writes++;
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* More writes of this turn are gathered once one has gone out; outside a turn
+ * nobody would flush them. */
+static bool
+write_can_wait(StreamObject *stream)
+{
+    Engine *engine = stream->engine;
+    return engine->in_turn && stream->wrote_in_turn == engine->turn_id;
+}
+
+/* Queues bytes behind others or for the end of the turn. */
+static int
+write_later(StreamObject *stream, PyObject *owner, const char *data,
+            size_t size)
+{
+    if (write_queue_push(&stream->queue, owner, data, size) < 0) {
+        return -1;
+    }
+    gather(stream);
+    if (stream->queue.size > stream->high_water
+        && stream_send_gathered(stream) < 0) {
+        return -1;
+    }
+    return stream_flow_pause(stream);
+}
+
+static int
+write_bytes(StreamObject *stream, PyObject *owner, const char *data,
+            size_t size)
+{
+    if (stream->lost_writes) {
+        return write_is_lost(stream);
+    }
+    if (!write_queue_is_empty(&stream->queue) || write_can_wait(stream)) {
+        return write_later(stream, owner, data, size);
+    }
+    struct iovec vector = {(void *)data, size};
+    ssize_t sent = send_vectors(stream, &vector, 1);
+    if (sent < 0) {
+        return write_failed(stream);
+    }
+    stream->wrote_in_turn = stream->engine->turn_id;
+    if ((size_t)sent == size) {
+        return 0;
+    }
+    if (write_queue_push(&stream->queue, owner, data + sent,
+                         size - (size_t)sent) < 0
+        || arm_writer(stream) < 0) {
+        return -1;
+    }
+    return stream_flow_pause(stream);
+}
+
+static int
+check_may_write(StreamObject *stream, const char *method)
+{
+    if (stream->eof_written) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "Cannot call %s() after write_eof()", method);
+        return -1;
+    }
+    if (stream->empty_waiter != NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "unable to %s; sendfile is in progress", method);
+        return -1;
+    }
+    return 0;
+}
+
+int
+stream_write_object(StreamObject *stream, PyObject *data)
+{
+    if (PyBytes_CheckExact(data)) {
+        if (check_may_write(stream, "write") < 0) {
+            return -1;
+        }
+        Py_ssize_t size = PyBytes_GET_SIZE(data);
+        return size == 0 ? 0
+                         : write_bytes(stream, data, PyBytes_AS_STRING(data),
+                                       (size_t)size);
+    }
+    if (!PyBytes_Check(data) && !PyByteArray_Check(data)
+        && !PyMemoryView_Check(data)) {
+        PyErr_Format(PyExc_TypeError,
+                     "data argument must be a bytes-like object, not '%s'",
+                     Py_TYPE(data)->tp_name);
+        return -1;
+    }
+    if (check_may_write(stream, "write") < 0) {
+        return -1;
+    }
+    int some = PyObject_IsTrue(data);
+    if (some <= 0) {
+        return some;
+    }
+    if (stream->lost_writes) {
+        return write_is_lost(stream);
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        /* A view that is not contiguous: what send() would say. */
+        return stream_fatal(stream, "Fatal write error on socket transport");
+    }
+    int err = view.len == 0 ? 0
+                            : write_bytes(stream, data, view.buf,
+                                          (size_t)view.len);
+    PyBuffer_Release(&view);
+    return err;
+}
+
+/* ---- writelines() and write_eof() ---- */
+
+static int
+push_line(StreamObject *stream, PyObject *line)
+{
+    Py_buffer view;
+    if (PyObject_GetBuffer(line, &view, PyBUF_SIMPLE) < 0) {
+        return -1;
+    }
+    int err = 0;
+    if (view.len > 0) {
+        err = write_queue_push(&stream->queue, line, view.buf,
+                               (size_t)view.len);
+    }
+    PyBuffer_Release(&view);
+    return err;
+}
+
+/* All of the lines or none. */
+static int
+push_lines(StreamObject *stream, PyObject *lines)
+{
+    size_t before = stream->queue.count;
+    Py_ssize_t count = PySequence_Fast_GET_SIZE(lines);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *line = PySequence_Fast_GET_ITEM(lines, i);
+        if (push_line(stream, line) < 0) {
+            write_queue_truncate(&stream->queue, before);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
+stream_write_lines(StreamObject *stream, PyObject *lines)
+{
+    if (check_may_write(stream, "writelines") < 0) {
+        return -1;
+    }
+    PyObject *fast = PySequence_Fast(lines, "can only join an iterable");
+    if (fast == NULL) {
+        return -1;
+    }
+    if (stream->lost_writes) {
+        Py_DECREF(fast);
+        return write_is_lost(stream);
+    }
+    bool waits = write_can_wait(stream) || stream->write_armed;
+    int err = push_lines(stream, fast);
+    Py_DECREF(fast);
+    if (err < 0 || write_queue_is_empty(&stream->queue)) {
+        return err;
+    }
+    gather(stream);
+    if (!waits || stream->queue.size > stream->high_water) {
+        stream->wrote_in_turn = stream->engine->turn_id;
+        if (stream_send_gathered(stream) < 0) {
+            return -1;
+        }
+    }
+    return stream_flow_pause(stream);
+}
+
+int
+stream_write_eof(StreamObject *stream)
+{
+    if (stream->closing || stream->eof_written) {
+        return 0;
+    }
+    if (stream_send_gathered(stream) < 0) {
+        return -1;
+    }
+    if (stream->closing || stream->eof_written) {
+        return 0;
+    }
+    stream->eof_written = true;
+    return write_queue_is_empty(&stream->queue) ? send_eof(stream) : 0;
+}
