@@ -1,0 +1,20 @@
+/* The Loop type's C half: pyaio._core.Loop, under pyaio.Loop. */
+#ifndef PYAIO_API_LOOP_H
+#define PYAIO_API_LOOP_H
+
+#include "engine/engine.h"
+
+typedef struct LoopObject {
+    PyObject_HEAD
+    Engine engine;
+    PyObject *task_factory;     /* owned, or NULL for none */
+} LoopObject;
+
+/* The methods, by the file that defines them. */
+extern PyMethodDef loop_schedule_methods[];     /* loop_schedule.c */
+extern PyMethodDef loop_run_methods[];          /* loop_run.c */
+extern PyMethodDef loop_net_methods[];          /* loop_net.c */
+
+int loop_setup(PyObject *module, ModuleState *state);
+
+#endif

@@ -1,0 +1,211 @@
+/* The network: the hooks that asyncio's set-up code calls on its loop, done
+ * by net/. */
+#include "api/loop.h"
+#include "engine/watcher.h"
+#include "net/listener.h"
+#include "net/poller.h"
+#include "net/socket_options.h"
+#include "net/stream.h"
+
+/* ---- add_reader() and its family ---- */
+
+static PyObject *
+add_callback(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
+             int event, const char *method)
+{
+    Engine *engine = &self->engine;
+    if (engine_check_closed(engine) < 0) {
+        return NULL;
+    }
+    if (nargs < 2) {
+        PyErr_Format(PyExc_TypeError,
+                     "%s() missing required positional arguments", method);
+        return NULL;
+    }
+    int fd = PyObject_AsFileDescriptor(args[0]);
+    if (fd < 0) {
+        return NULL;
+    }
+    HandleObject *handle =
+        handle_new(engine, args[1], args + 2, nargs - 2, NULL);
+    if (handle != NULL && poller_add(engine, fd, event, handle) < 0) {
+        Py_CLEAR(handle);
+    }
+    return (PyObject *)handle;
+}
+
+static PyObject *
+remove_callback(LoopObject *self, PyObject *fileobj, int event)
+{
+    if (self->engine.closed) {
+        Py_RETURN_FALSE;
+    }
+    int fd = PyObject_AsFileDescriptor(fileobj);
+    if (fd < 0) {
+        if (PyLong_Check(fileobj) && PyErr_ExceptionMatches(PyExc_ValueError)) {
+            /* -1, the fileno() of what has been closed: nobody watches it. */
+            PyErr_Clear();
+            Py_RETURN_FALSE;
+        }
+        return NULL;
+    }
+    int removed = poller_remove(&self->engine, fd, event);
+    return removed < 0 ? NULL : PyBool_FromLong(removed);
+}
+
+static PyObject *
+Loop__add_reader(LoopObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    return add_callback(self, args, nargs, WATCH_READ, "_add_reader");
+}
+
+static PyObject *
+Loop__add_writer(LoopObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    return add_callback(self, args, nargs, WATCH_WRITE, "_add_writer");
+}
+
+static PyObject *
+Loop__remove_reader(LoopObject *self, PyObject *fd)
+{
+    return remove_callback(self, fd, WATCH_READ);
+}
+
+static PyObject *
+Loop__remove_writer(LoopObject *self, PyObject *fd)
+{
+    return remove_callback(self, fd, WATCH_WRITE);
+}
+
+static PyObject *
+Loop__watched_events(LoopObject *self, PyObject *fileobj)
+{
+    int fd = PyObject_AsFileDescriptor(fileobj);
+    if (fd < 0) {
+        return NULL;
+    }
+    return PyLong_FromLong(poller_events(&self->engine, fd));
+}
+
+/* ---- streams and listeners ---- */
+
+static PyObject *
+Loop__transport_of(LoopObject *self, PyObject *fileobj)
+{
+    int fd = PyObject_AsFileDescriptor(fileobj);
+    if (fd < 0) {
+        return NULL;
+    }
+    FdWatcher *watcher = watcher_find(&self->engine, fd);
+    PyTypeObject *type = self->engine.state->stream_type;
+    if (watcher != NULL && Py_IS_TYPE(watcher->owner, type)) {
+        return Py_NewRef(watcher->owner);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"sock",  "protocol", "waiter",
+                               "extra", "server",   NULL};
+    PyObject *sock;
+    StreamParts parts = {0};
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "OO|O$OO:_make_socket_transport", keywords, &sock,
+            &parts.protocol, &parts.waiter, &parts.extra, &parts.server)) {
+        return NULL;
+    }
+    Engine *engine = &self->engine;
+    SocketFacts facts;
+    if (engine_check_closed(engine) < 0
+        || socket_facts(engine->state, sock, &facts) < 0) {
+        return NULL;
+    }
+    socket_set_nodelay(&facts);
+    parts.sock = sock;
+    parts.fd = facts.fd;
+    parts.family = facts.family;
+    parts.type = facts.type;
+    parts.proto = facts.proto;
+    return stream_new(engine, &parts);
+}
+
+static PyObject *
+Loop__listen(LoopObject *self, PyObject *args)
+{
+    PyObject *sock, *factory, *server;
+    int backlog;
+    if (!PyArg_ParseTuple(args, "OOOi:_listen", &sock, &factory, &server,
+                          &backlog)
+        || engine_check_closed(&self->engine) < 0
+        || listener_start(&self->engine, sock, factory, server, backlog) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Loop__unlisten(LoopObject *self, PyObject *sock)
+{
+    int fd = PyObject_AsFileDescriptor(sock);
+    if (fd < 0 || listener_stop(&self->engine, fd) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(add_reader_doc,
+             "_add_reader($self, fd, callback, /, *args)\n--\n\n"
+             "Call callback(*args) whenever the fd is readable; returns its "
+             "asyncio.Handle.\n\n"
+             "OSError for a fd that cannot be polled.");
+PyDoc_STRVAR(add_writer_doc,
+             "_add_writer($self, fd, callback, /, *args)\n--\n\n"
+             "Call callback(*args) whenever the fd is writable; returns its "
+             "asyncio.Handle.\n\n"
+             "OSError for a fd that cannot be polled.");
+PyDoc_STRVAR(remove_reader_doc,
+             "_remove_reader($self, fd, /)\n--\n\n"
+             "Undo _add_reader(); True if there was a callback.");
+PyDoc_STRVAR(remove_writer_doc,
+             "_remove_writer($self, fd, /)\n--\n\n"
+             "Undo _add_writer(); True if there was a callback.");
+PyDoc_STRVAR(watched_events_doc,
+             "_watched_events($self, fd, /)\n--\n\n"
+             "What the loop waits for on the fd: 1 reading, 2 writing, or "
+             "both.");
+PyDoc_STRVAR(transport_of_doc,
+             "_transport_of($self, fd, /)\n--\n\n"
+             "The stream transport that owns the fd, or None.");
+PyDoc_STRVAR(make_socket_transport_doc,
+             "_make_socket_transport($self, sock, protocol, waiter=None, *, "
+             "extra=None,\n                       server=None)\n--\n\n"
+             "The transport of a connected socket.socket, which it owns from "
+             "now on.\n\n"
+             "connection_made() and the waiter's result come in the next "
+             "turn.");
+PyDoc_STRVAR(listen_doc,
+             "_listen($self, sock, factory, server, backlog, /)\n--\n\n"
+             "Accept on a listening socket.socket, without TLS; factory() "
+             "makes each\nconnection's protocol.");
+PyDoc_STRVAR(unlisten_doc,
+             "_unlisten($self, sock, /)\n--\n\n"
+             "Undo _listen(); the socket is left open.");
+
+#define METHOD(name, flags, doc)                                             \
+    {#name, (PyCFunction)(void (*)(void))Loop_##name, flags, doc}
+
+PyMethodDef loop_net_methods[] = {
+    METHOD(_add_reader, METH_FASTCALL, add_reader_doc),
+    METHOD(_add_writer, METH_FASTCALL, add_writer_doc),
+    METHOD(_remove_reader, METH_O, remove_reader_doc),
+    METHOD(_remove_writer, METH_O, remove_writer_doc),
+    METHOD(_watched_events, METH_O, watched_events_doc),
+    METHOD(_transport_of, METH_O, transport_of_doc),
+    METHOD(_make_socket_transport, METH_VARARGS | METH_KEYWORDS,
+           make_socket_transport_doc),
+    METHOD(_listen, METH_VARARGS, listen_doc),
+    METHOD(_unlisten, METH_O, unlisten_doc),
+    {NULL, NULL, 0, NULL},
+};

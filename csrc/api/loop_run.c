@@ -1,0 +1,151 @@
+/* Running: _run(), the heart of run_forever(), and the state around it. */
+#include "api/loop.h"
+#include "engine/overrides.h"
+#include "engine/signals.h"
+
+static PyObject *
+Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Engine *engine = &self->engine;
+    if (engine_check_closed(engine) < 0) {
+        return NULL;
+    }
+    if (engine->thread_id != 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "This event loop is already running");
+        return NULL;
+    }
+    engine->thread_id = PyThread_get_thread_ident();
+    int err = engine_run(engine);
+    engine->thread_id = 0;
+    engine->stopping = false;
+    if (err < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Loop__release(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->engine.thread_id != 0) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Cannot close a running event loop");
+        return NULL;
+    }
+    if (engine_close(&self->engine) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Loop__wakeup_fd(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (engine_check_closed(&self->engine) < 0) {
+        return NULL;
+    }
+    int fd = signals_wakeup_fd(&self->engine);
+    return fd < 0 ? NULL : PyLong_FromLong(fd);
+}
+
+/* asyncio's own code writes to a pipe here; our queue needs no more than a
+ * loop that is awake. */
+static PyObject *
+Loop__write_to_self(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->engine.open) {
+        uv_async_send(&self->engine.wakeup);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Loop_stop(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    self->engine.stopping = true;
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Loop_is_running(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->engine.thread_id != 0);
+}
+
+static PyObject *
+Loop_is_closed(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->engine.closed);
+}
+
+static PyObject *
+Loop__check_closed(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (engine_check_closed(&self->engine) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Loop__check_thread(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (engine_check_thread(&self->engine) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Loop_get_debug(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->engine.debug);
+}
+
+PyDoc_STRVAR(run_doc,
+             "_run($self, /)\n--\n\n"
+             "Turn until stop(): the inner part of run_forever().");
+PyDoc_STRVAR(release_doc,
+             "_release($self, /)\n--\n\n"
+             "Drop all that is scheduled or watched and close libuv: the "
+             "inner part of\nclose().");
+PyDoc_STRVAR(wakeup_fd_doc,
+             "_wakeup_fd($self, /)\n--\n\n"
+             "The fd that the loop wants as signal.set_wakeup_fd(); OSError "
+             "when none can be\nmade.");
+PyDoc_STRVAR(write_to_self_doc,
+             "_write_to_self($self, /)\n--\n\n"
+             "Wake the loop up, from any thread.");
+PyDoc_STRVAR(stop_doc,
+             "stop($self, /)\n--\n\n"
+             "Return from run_forever() at the end of this turn, or of the "
+             "first one.");
+PyDoc_STRVAR(is_running_doc,
+             "is_running($self, /)\n--\n\nTrue while the loop runs.");
+PyDoc_STRVAR(is_closed_doc,
+             "is_closed($self, /)\n--\n\nTrue after close().");
+PyDoc_STRVAR(check_closed_doc,
+             "_check_closed($self, /)\n--\n\n"
+             "RuntimeError if the loop is closed.");
+PyDoc_STRVAR(check_thread_doc,
+             "_check_thread($self, /)\n--\n\n"
+             "RuntimeError in a thread that is not the running loop's.");
+PyDoc_STRVAR(get_debug_doc,
+             "get_debug($self, /)\n--\n\nTrue in debug mode.");
+
+#define NOARGS(name, doc) {#name, (PyCFunction)Loop_##name, METH_NOARGS, doc}
+
+PyMethodDef loop_run_methods[] = {
+    NOARGS(_run, run_doc),
+    NOARGS(_release, release_doc),
+    NOARGS(_wakeup_fd, wakeup_fd_doc),
+    NOARGS(_write_to_self, write_to_self_doc),
+    NOARGS(stop, stop_doc),
+    NOARGS(is_running, is_running_doc),
+    NOARGS(is_closed, is_closed_doc),
+    NOARGS(_check_closed, check_closed_doc),
+    NOARGS(_check_thread, check_thread_doc),
+    NOARGS(get_debug, get_debug_doc),
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,479 @@
+/* Scheduling: call_soon() and its family, the clock, futures and tasks.
+ *
+ * A callback's way: one of these makes a handle (engine/handle.c), which goes
+ * to the ready queue or the timer heap; the turn (engine/turn.c) runs it. */
+#include "api/loop.h"
+#include "base/compat.h"
+#include "engine/handle.h"
+#include "engine/overrides.h"
+#include "tasks/factory.h"
+
+#include <math.h>
+
+/* ---- arguments ---- */
+
+/* (first, callback, *args, *, context=None), `first` absent for call_soon. */
+typedef struct Call {
+    PyObject *first;            /* borrowed: delay or when; NULL */
+    PyObject *callback;         /* borrowed */
+    PyObject *const *args;      /* borrowed */
+    Py_ssize_t nargs;
+    PyObject *context;          /* borrowed; NULL when not given */
+} Call;
+
+static int
+call_keyword_error(const char *method, PyObject *name)
+{
+    PyErr_Format(PyExc_TypeError,
+                 "%s() got an unexpected keyword argument '%U'", method, name);
+    return -1;
+}
+
+static int
+call_missing_error(const char *method, const char *name)
+{
+    PyErr_Format(PyExc_TypeError,
+                 "%s() missing required positional argument: '%s'", method,
+                 name);
+    return -1;
+}
+
+static int
+call_take_keywords(ModuleState *state, Call *call, const char *method,
+                   PyObject *first_name, PyObject *const *values,
+                   PyObject *kwnames)
+{
+    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+        if (PyUnicode_Compare(name, STATE_NAME(state, context)) == 0) {
+            call->context = values[i];
+        }
+        else if (call->callback == NULL
+                 && PyUnicode_Compare(name, STATE_NAME(state, callback)) == 0) {
+            call->callback = values[i];
+        }
+        else if (first_name != NULL && call->first == NULL
+                 && PyUnicode_Compare(name, first_name) == 0) {
+            call->first = values[i];
+        }
+        else {
+            return call_keyword_error(method, name);
+        }
+    }
+    return 0;
+}
+
+static int
+call_parse(ModuleState *state, Call *call, const char *method,
+           PyObject *first_name, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames)
+{
+    PyObject *const *values = args + nargs;
+    *call = (Call){0};
+    if (first_name != NULL && nargs > 0) {
+        call->first = *args++;
+        nargs--;
+    }
+    if (nargs > 0) {
+        call->callback = *args++;
+        nargs--;
+    }
+    call->args = args;
+    call->nargs = nargs;
+    if (kwnames != NULL
+        && call_take_keywords(state, call, method, first_name, values, kwnames)
+               < 0) {
+        return -1;
+    }
+    if (first_name != NULL && call->first == NULL) {
+        return call_missing_error(method, PyUnicode_AsUTF8(first_name));
+    }
+    return call->callback == NULL ? call_missing_error(method, "callback") : 0;
+}
+
+/* Debug mode: no coroutines, only callables, only in the loop's thread. */
+static int
+call_check_debug(Engine *engine, const char *method, PyObject *callback,
+                 bool check_thread)
+{
+    if (check_thread && engine_check_thread(engine) < 0) {
+        return -1;
+    }
+    PyObject *name = PyUnicode_FromString(method);
+    PyObject *result =
+        name ? PyObject_CallMethodObjArgs(
+                   engine->loop, STATE_NAME(engine->state, _check_callback),
+                   callback, name, NULL)
+             : NULL;
+    Py_XDECREF(name);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* ---- now ---- */
+
+static PyObject *
+Loop_call_soon(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
+               PyObject *kwnames)
+{
+    Engine *engine = &self->engine;
+    Call call;
+    if (call_parse(engine->state, &call, "call_soon", NULL, args, nargs,
+                   kwnames) < 0
+        || engine_check_closed(engine) < 0
+        || (engine->debug
+            && call_check_debug(engine, "call_soon", call.callback, true)
+                   < 0)) {
+        return NULL;
+    }
+    HandleObject *handle =
+        handle_new(engine, call.callback, call.args, call.nargs, call.context);
+    if (handle != NULL) {
+#ifdef Py_GIL_DISABLED
+        /* The wrong thread corrupts nothing, as with asyncio's deque. */
+        handle_push_threadsafe(handle);
+#else
+        handle_push(handle);
+#endif
+    }
+    return (PyObject *)handle;
+}
+
+static PyObject *
+Loop_call_soon_threadsafe(LoopObject *self, PyObject *const *args,
+                          Py_ssize_t nargs, PyObject *kwnames)
+{
+    Engine *engine = &self->engine;
+    Call call;
+    if (call_parse(engine->state, &call, "call_soon_threadsafe", NULL, args,
+                   nargs, kwnames) < 0
+        || engine_check_closed(engine) < 0
+        || (engine->debug
+            && call_check_debug(engine, "call_soon_threadsafe", call.callback,
+                                false) < 0)) {
+        return NULL;
+    }
+    HandleObject *handle =
+        handle_new(engine, call.callback, call.args, call.nargs, call.context);
+    if (handle != NULL) {
+        handle_push_threadsafe(handle);
+    }
+    return (PyObject *)handle;
+}
+
+/* asyncio's code and its signal handlers queue handles of their own: ours go
+ * straight into the queue, others are called by one of ours. */
+static PyObject *
+Loop__add_callback(LoopObject *self, PyObject *handle)
+{
+    ModuleState *state = self->engine.state;
+    if (Py_IS_TYPE(handle, state->handle_type)
+        || Py_IS_TYPE(handle, state->timer_handle_type)) {
+        HandleObject *ours = (HandleObject *)handle;
+        if (!ours->cancelled && !ours->queued) {
+            handle_push(ours);
+            Py_RETURN_NONE;
+        }
+    }
+    PyObject *cancelled = PyObject_CallMethod(handle, "cancelled", NULL);
+    int skip = cancelled == NULL ? -1 : PyObject_IsTrue(cancelled);
+    Py_XDECREF(cancelled);
+    if (skip != 0) {
+        return skip < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    PyObject *run = PyObject_GetAttrString(handle, "_run");
+    HandleObject *wrapper =
+        run ? handle_new(&self->engine, run, NULL, 0, NULL) : NULL;
+    Py_XDECREF(run);
+    if (wrapper == NULL) {
+        return NULL;
+    }
+    handle_push(wrapper);
+    Py_DECREF(wrapper);
+    Py_RETURN_NONE;
+}
+
+/* ---- later ---- */
+
+static PyObject *
+Loop_time(LoopObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    return PyFloat_FromDouble((double)uv_hrtime() / 1e9);
+}
+
+/* loop.time() + delay, as Python adds them. New reference. */
+static PyObject *
+time_after(Engine *engine, PyObject *delay)
+{
+    if (engine->overrides & OVERRIDE_TIME) {
+        PyObject *now = PyObject_CallMethodNoArgs(
+            engine->loop, STATE_NAME(engine->state, time));
+        PyObject *when = now ? PyNumber_Add(now, delay) : NULL;
+        Py_XDECREF(now);
+        return when;
+    }
+    double now = (double)uv_hrtime() / 1e9;
+    if (PyFloat_CheckExact(delay)) {
+        return PyFloat_FromDouble(now + PyFloat_AS_DOUBLE(delay));
+    }
+    PyObject *number = PyFloat_FromDouble(now);
+    PyObject *when = number ? PyNumber_Add(number, delay) : NULL;
+    Py_XDECREF(number);
+    return when;
+}
+
+static bool
+is_at_once(PyObject *delay)
+{
+    if (PyFloat_CheckExact(delay)) {
+        return PyFloat_AS_DOUBLE(delay) <= 0.0;
+    }
+    int positive = PyObject_IsTrue(delay);
+    if (positive < 0) {
+        PyErr_Clear();
+    }
+    return positive == 0;
+}
+
+/* `at_once`: known to be due already. Such a timer runs in the next turn, as
+ * asyncio's poll would find it there; others wait for a poll of ours. */
+static PyObject *
+schedule_at(Engine *engine, PyObject *when, const Call *call, bool at_once)
+{
+    double seconds = PyFloat_AsDouble(when);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "the time of a timer must not be NaN");
+        return NULL;
+    }
+    TimerHandleObject *timer =
+        timer_handle_new(engine, when, call->callback, call->args, call->nargs,
+                         call->context);
+    if (timer == NULL) {
+        return NULL;
+    }
+    int64_t due = timer_heap_ns(seconds);
+    if (timer_heap_push(&engine->timers, due, timer) < 0) {
+        Py_DECREF(timer);
+        return NULL;
+    }
+    if (at_once) {
+        engine->poll_now = true;
+    }
+    return (PyObject *)timer;
+}
+
+static int
+check_schedule(Engine *engine, const char *method, const Call *call)
+{
+    if (engine_check_closed(engine) < 0) {
+        return -1;
+    }
+    return engine->debug
+               ? call_check_debug(engine, method, call->callback, true)
+               : 0;
+}
+
+static PyObject *
+Loop_call_at(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    Engine *engine = &self->engine;
+    Call call;
+    if (call_parse(engine->state, &call, "call_at",
+                   STATE_NAME(engine->state, when), args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
+    if (call.first == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "when cannot be None");
+        return NULL;
+    }
+    if (check_schedule(engine, "call_at", &call) < 0) {
+        return NULL;
+    }
+    double seconds = PyFloat_AsDouble(call.first);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return NULL;
+    }
+    bool at_once = seconds * 1e9 <= (double)uv_hrtime();
+    return schedule_at(engine, call.first, &call, at_once);
+}
+
+/* self.call_at(when, callback, *args, context=context), replaced by somebody. */
+static PyObject *
+call_replaced_call_at(Engine *engine, PyObject *when, const Call *call)
+{
+    ModuleState *state = engine->state;
+    PyObject *result = NULL;
+    PyObject *method = PyObject_GetAttr(engine->loop, STATE_NAME(state, call_at));
+    PyObject *args = PyTuple_New(call->nargs + 2);
+    PyObject *kwargs = PyDict_New();
+    if (method != NULL && args != NULL && kwargs != NULL
+        && PyDict_SetItem(kwargs, STATE_NAME(state, context),
+                          call->context ? call->context : Py_None) == 0) {
+        PyTuple_SET_ITEM(args, 0, Py_NewRef(when));
+        PyTuple_SET_ITEM(args, 1, Py_NewRef(call->callback));
+        for (Py_ssize_t i = 0; i < call->nargs; i++) {
+            PyTuple_SET_ITEM(args, i + 2, Py_NewRef(call->args[i]));
+        }
+        result = PyObject_Call(method, args, kwargs);
+    }
+    Py_XDECREF(kwargs);
+    Py_XDECREF(args);
+    Py_XDECREF(method);
+    return result;
+}
+
+static PyObject *
+Loop_call_later(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
+                PyObject *kwnames)
+{
+    Engine *engine = &self->engine;
+    Call call;
+    if (call_parse(engine->state, &call, "call_later",
+                   STATE_NAME(engine->state, delay), args, nargs, kwnames)
+        < 0) {
+        return NULL;
+    }
+    if (call.first == Py_None) {
+        PyErr_SetString(PyExc_TypeError, "delay must not be None");
+        return NULL;
+    }
+    PyObject *when = time_after(engine, call.first);
+    PyObject *timer = NULL;
+    if (when != NULL && engine->overrides & OVERRIDE_CALL_AT) {
+        timer = call_replaced_call_at(engine, when, &call);
+    }
+    else if (when != NULL && check_schedule(engine, "call_at", &call) == 0) {
+        timer = schedule_at(engine, when, &call, is_at_once(call.first));
+    }
+    Py_XDECREF(when);
+    return timer;
+}
+
+/* asyncio's TimerHandle.cancel() calls this on its loop; ours count by
+ * themselves. */
+static PyObject *
+Loop__timer_handle_cancelled(LoopObject *Py_UNUSED(self),
+                             PyObject *Py_UNUSED(handle))
+{
+    Py_RETURN_NONE;
+}
+
+/* ---- futures and tasks ---- */
+
+static PyObject *
+Loop_create_future(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return factory_new_future(&self->engine);
+}
+
+/* With a task factory or in debug mode: asyncio's own method decides. */
+static PyObject *
+create_task_as_asyncio(LoopObject *self, PyObject *const *args,
+                       Py_ssize_t nargs, PyObject *kwnames)
+{
+    ModuleState *state = self->engine.state;
+    PyObject *method = PyObject_GetAttr(state->base_event_loop,
+                                        STATE_NAME(state, create_task));
+    Py_ssize_t total =
+        nargs + (kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames));
+    PyObject **values = PyMem_New(PyObject *, total + 1);
+    PyObject *task = NULL;
+    if (values == NULL) {
+        PyErr_NoMemory();
+    }
+    else if (method != NULL) {
+        values[0] = (PyObject *)self;
+        for (Py_ssize_t i = 0; i < total; i++) {
+            values[i + 1] = args[i];
+        }
+        task = PyObject_Vectorcall(method, values, (size_t)nargs + 1, kwnames);
+    }
+    PyMem_Free(values);
+    Py_XDECREF(method);
+    return task;
+}
+
+static PyObject *
+Loop_create_task(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
+{
+    Engine *engine = &self->engine;
+    if (nargs != 1 || engine->debug || self->task_factory != NULL) {
+        return create_task_as_asyncio(self, args, nargs, kwnames);
+    }
+    if (engine_check_closed(engine) < 0) {
+        return NULL;
+    }
+    return factory_new_task(engine, args, kwnames);
+}
+
+/* ---- the table ---- */
+
+#define FASTCALL(name)                                                       \
+    (PyCFunction)(void (*)(void))Loop_##name, METH_FASTCALL | METH_KEYWORDS
+
+PyDoc_STRVAR(call_soon_doc,
+             "call_soon($self, callback, /, *args, context=None)\n--\n\n"
+             "Call callback(*args) in the next turn; returns an "
+             "asyncio.Handle.\n\n"
+             "Callbacks run in the order in which they were given, each once, "
+             "in the\ncontextvars.Context `context` or a copy of the current "
+             "one. RuntimeError on a\nclosed loop. As "
+             "asyncio.loop.call_soon().");
+PyDoc_STRVAR(call_soon_threadsafe_doc,
+             "call_soon_threadsafe($self, callback, /, *args, context=None)"
+             "\n--\n\n"
+             "call_soon() for other threads: wakes the loop if it waits.\n\n"
+             "As asyncio.loop.call_soon_threadsafe().");
+PyDoc_STRVAR(call_later_doc,
+             "call_later($self, delay, callback, /, *args, context=None)"
+             "\n--\n\n"
+             "Call callback(*args) in `delay` seconds; returns an "
+             "asyncio.TimerHandle.\n\n"
+             "`delay` is an int or a float; 0 or less is as soon as possible, "
+             "inf never.\nValueError for NaN. As asyncio.loop.call_later().");
+PyDoc_STRVAR(call_at_doc,
+             "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
+             "Call callback(*args) at the time `when` of loop.time(), in "
+             "seconds.\n\nAs asyncio.loop.call_at().");
+PyDoc_STRVAR(time_doc,
+             "time($self, /)\n--\n\n"
+             "The loop's clock in seconds: time.monotonic().");
+PyDoc_STRVAR(create_future_doc,
+             "create_future($self, /)\n--\n\n"
+             "An asyncio.Future of this loop.");
+PyDoc_STRVAR(create_task_doc,
+             "create_task($self, coro, /, **kwargs)\n--\n\n"
+             "An asyncio.Task of this loop that runs the coroutine.\n\n"
+             "The keywords are those of the running version's "
+             "asyncio.loop.create_task().");
+PyDoc_STRVAR(add_callback_doc,
+             "_add_callback($self, handle, /)\n--\n\n"
+             "Run an asyncio.Handle in the next turn unless it is cancelled.");
+PyDoc_STRVAR(timer_handle_cancelled_doc,
+             "_timer_handle_cancelled($self, handle, /)\n--\n\n"
+             "What asyncio.TimerHandle.cancel() tells its loop.");
+
+PyMethodDef loop_schedule_methods[] = {
+    {"call_soon", FASTCALL(call_soon), call_soon_doc},
+    {"call_soon_threadsafe", FASTCALL(call_soon_threadsafe),
+     call_soon_threadsafe_doc},
+    {"call_later", FASTCALL(call_later), call_later_doc},
+    {"call_at", FASTCALL(call_at), call_at_doc},
+    {"time", (PyCFunction)Loop_time, METH_NOARGS, time_doc},
+    {"create_future", (PyCFunction)Loop_create_future, METH_NOARGS,
+     create_future_doc},
+    {"create_task", FASTCALL(create_task), create_task_doc},
+    {"_add_callback", (PyCFunction)Loop__add_callback, METH_O,
+     add_callback_doc},
+    {"_timer_handle_cancelled", (PyCFunction)Loop__timer_handle_cancelled,
+     METH_O, timer_handle_cancelled_doc},
+    {NULL, NULL, 0, NULL},
+};

@@ -1,0 +1,95 @@
+/* pyaio._core: registers the types and a few functions, nothing else. */
+#include "api/loop.h"
+#include "base/compat.h"
+#include "base/sockaddr.h"
+#include "engine/handle.h"
+#include "net/listener.h"
+#include "net/poller.h"
+#include "net/stream.h"
+
+static PyObject *
+libuv_version(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyUnicode_FromString(uv_version_string());
+}
+
+static PyObject *
+is_address_literal(PyObject *Py_UNUSED(module), PyObject *host)
+{
+    return PyBool_FromLong(sockaddr_is_literal(host));
+}
+
+PyDoc_STRVAR(libuv_version_doc,
+             "libuv_version()\n--\n\n"
+             "The version of the libuv in use, such as '1.44.2'.");
+PyDoc_STRVAR(is_address_literal_doc,
+             "is_address_literal(host, /)\n--\n\n"
+             "True for a str that is an IPv4 or IPv6 address and not a name.");
+
+static PyMethodDef methods[] = {
+    {"libuv_version", libuv_version, METH_NOARGS, libuv_version_doc},
+    {"is_address_literal", is_address_literal, METH_O,
+     is_address_literal_doc},
+    {NULL, NULL, 0, NULL},
+};
+
+static int
+module_exec(PyObject *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+    if (module_state_init(state) < 0 || handle_setup(module, state) < 0
+        || poller_setup(module, state) < 0 || stream_setup(module, state) < 0
+        || listener_setup(module, state) < 0
+        || loop_setup(module, state) < 0) {
+        return -1;
+    }
+    return PyModule_AddStringConstant(module, "__version__", PYAIO_VERSION);
+}
+
+static int
+module_traverse(PyObject *module, visitproc visit, void *arg)
+{
+    return module_state_traverse(PyModule_GetState(module), visit, arg);
+}
+
+static int
+module_clear(PyObject *module)
+{
+    module_state_clear(PyModule_GetState(module));
+    return 0;
+}
+
+static void
+module_free(void *module)
+{
+    ModuleState *state = PyModule_GetState(module);
+    handle_free_list_clear(state);
+    module_state_clear(state);
+}
+
+static PyModuleDef_Slot module_slots[] = {
+    {Py_mod_exec, module_exec},
+    PYAIO_SLOT_INTERPRETERS
+    PYAIO_SLOT_GIL
+    {0, NULL},
+};
+
+PyDoc_STRVAR(module_doc, "The native part of pyaio; import pyaio instead.");
+
+struct PyModuleDef core_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "pyaio._core",
+    .m_doc = module_doc,
+    .m_size = sizeof(ModuleState),
+    .m_methods = methods,
+    .m_slots = module_slots,
+    .m_traverse = module_traverse,
+    .m_clear = module_clear,
+    .m_free = module_free,
+};
+
+PyMODINIT_FUNC
+PyInit__core(void)
+{
+    return PyModuleDef_Init(&core_module);
+}
