@@ -1,0 +1,235 @@
+"""pyaio.Loop: the native loop before asyncio's own.
+
+What runs per callback, per packet or per step of a task is `_core.Loop`, in C.
+What runs per connection, server or process (happy eyeballs, name resolution,
+subprocess set-up, TLS, shutdown) is inherited from asyncio's own loop of the
+running version, and so has its signature and behaviour by construction; it
+reaches the native half through the hooks that it calls on itself:
+`_add_reader()`, `_make_socket_transport()`, `_start_serving()`.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+import threading
+import weakref
+from asyncio import base_events, events, sslproto
+from typing import Any, NamedTuple
+
+from pyaio import _core
+from pyaio._selector_view import SelectorView
+
+
+class _WriteEnd(NamedTuple):
+    """What asyncio's add_signal_handler() wants of a socket: its number."""
+
+    fd: int
+
+    def fileno(self) -> int:
+        return self.fd
+
+
+class Loop(_core.Loop, asyncio.SelectorEventLoop):
+    """An asyncio event loop in C over libuv.
+
+    Everything of asyncio.SelectorEventLoop, to which its documentation applies.
+    Subclasses may override any method.
+    """
+
+    def __init__(self) -> None:
+        # Past asyncio's selector and self-pipe, which nothing here uses.
+        base_events.BaseEventLoop.__init__(self)
+        self._transports: weakref.WeakValueDictionary[int, asyncio.BaseTransport]
+        self._transports = weakref.WeakValueDictionary()
+        self._signal_handlers: dict[int, asyncio.Handle] = {}
+        self._unix_server_sockets: dict[socket.socket, int] = {}
+        self._selector = SelectorView(self)
+
+    # ---- running ----
+
+    def run_forever(self) -> None:
+        """Run until stop() is called.
+
+        As asyncio: RuntimeError on a closed loop, on a running one, and in a
+        thread in which another loop runs.
+        """
+        self._check_closed()
+        self._check_running()
+        hooks = sys.get_asyncgen_hooks()
+        self._set_coroutine_origin_tracking(self._debug)
+        wakeup = self._watch_signals()
+        try:
+            sys.set_asyncgen_hooks(
+                firstiter=self._asyncgen_firstiter_hook,
+                finalizer=self._asyncgen_finalizer_hook,
+            )
+            events._set_running_loop(self)
+            self._run()
+        finally:
+            events._set_running_loop(None)
+            self._set_coroutine_origin_tracking(False)
+            sys.set_asyncgen_hooks(*hooks)
+            self._unwatch_signals(wakeup)
+
+    def close(self) -> None:
+        """Close the loop: drop what is scheduled, shut the executor down.
+
+        As asyncio: RuntimeError while it runs, nothing when it is closed.
+        """
+        if self.is_closed() or self.is_running():
+            base_events.BaseEventLoop.close(self)
+            return
+        base_events.BaseEventLoop.close(self)
+        try:
+            self._drop_signal_handlers()
+        finally:
+            self._release()
+
+    # ---- signals ----
+
+    def _watch_signals(self) -> int | None:
+        """Have the loop woken by signals while it runs in the main thread.
+
+        Returns the fd to give back to signal.set_wakeup_fd() afterwards, None
+        in other threads.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return None
+        try:
+            return signal.set_wakeup_fd(self._wakeup_fd(), warn_on_full_buffer=False)
+        except ValueError:
+            return None  # the main thread of a subinterpreter
+
+    def _unwatch_signals(self, wakeup: int | None) -> None:
+        # With handlers of ours, signals are caught between two runs, too.
+        if wakeup is None or self._signal_handlers:
+            return
+        ours = self._wakeup_fd()
+        current = signal.set_wakeup_fd(wakeup if wakeup != ours else -1)
+        if current != ours:
+            signal.set_wakeup_fd(current)  # somebody else's, set meanwhile
+
+    @property
+    def _csock(self) -> _WriteEnd:
+        return _WriteEnd(self._wakeup_fd())
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Remove the handler of a signal; True if there was one.
+
+        As asyncio: ValueError for an invalid signal number, RuntimeError for
+        one that cannot be caught.
+        """
+        removed = super().remove_signal_handler(sig)
+        if removed and self.is_running():
+            # asyncio gives the wake-up fd up with the last handler.
+            self._watch_signals()
+        return removed
+
+    def _drop_signal_handlers(self) -> None:
+        if sys.is_finalizing():
+            self._signal_handlers.clear()
+            return
+        for sig in list(self._signal_handlers):
+            self.remove_signal_handler(sig)
+
+    # ---- transports ----
+
+    def _ensure_fd_no_transport(self, fd: Any) -> None:
+        super()._ensure_fd_no_transport(fd)
+        fileno = fd if isinstance(fd, int) else int(fd.fileno())
+        transport = self._transport_of(fileno) if fileno >= 0 else None
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+        **timeouts: Any,
+    ) -> asyncio.Transport:
+        """TLS: asyncio's own protocol on a transport of ours."""
+        self._ensure_fd_no_transport(rawsock)
+        tls = sslproto.SSLProtocol(
+            self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
+        )
+        self._make_socket_transport(rawsock, tls, extra=extra, server=server)
+        return tls._app_transport
+
+    def _start_serving(
+        self,
+        protocol_factory: Any,
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: Any = None,
+        backlog: int = 100,
+        *args: Any,
+        **kwargs: Any,
+    ) -> None:
+        if sslcontext is None:
+            self._listen(sock, protocol_factory, server, backlog)
+        else:
+            super()._start_serving(
+                protocol_factory, sock, sslcontext, server, backlog, *args, **kwargs
+            )
+
+    def _stop_serving(self, sock: socket.socket) -> None:
+        if sock.fileno() >= 0:
+            self._unlisten(sock)
+        super()._stop_serving(sock)
+
+    async def _sendfile_native(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
+        resume = transp.is_reading()
+        transp.pause_reading()
+        await transp._make_empty_waiter()
+        try:
+            return await self._sendfile_on(transp, file, offset, count)
+        finally:
+            transp._reset_empty_waiter()
+            if resume:
+                transp.resume_reading()
+
+    async def _sendfile_on(self, transp: Any, file: Any, offset: int, count: int | None) -> int:
+        """sock_sendfile() on a duplicate of the fd, which the transport owns."""
+        with transp._sock.dup() as sock:
+            sock.setblocking(False)
+            return await self.sock_sendfile(sock, file, offset, count, fallback=False)
+
+    # ---- names ----
+
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """socket.getaddrinfo(), in a thread unless there is nobody to ask.
+
+        An address with a port in digits is converted at once. As asyncio:
+        socket.gaierror for what cannot be resolved.
+        """
+        if not self._debug and _core.is_address_literal(host) and _is_number(port):
+            return socket.getaddrinfo(host, port, family, type, proto, flags)
+        return await super().getaddrinfo(
+            host, port, family=family, type=type, proto=proto, flags=flags
+        )
+
+
+def _is_number(port: object) -> bool:
+    """True for a port that getaddrinfo(3) looks up in no database."""
+    if isinstance(port, (str, bytes)):
+        return port.isdigit()
+    return port is None or isinstance(port, int)
+
+
