@@ -97,6 +97,26 @@ def test_a_cancelled_error_of_a_callback_is_reported(loop):
     assert [type(e) for e in calls.exceptions] == [asyncio.CancelledError]
 
 
+@pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration, GeneratorExit, RecursionError])
+def test_an_exception_of_any_kind_is_reported(loop, kind):
+    calls = HandlerCalls()
+    loop.set_exception_handler(calls)
+    loop.call_soon(leave, kind)
+    drain(loop, 1)
+    assert [type(e) for e in calls.exceptions] == [kind]
+
+
+def test_endless_recursion_in_a_callback_is_reported(loop):
+    def recurse():
+        recurse()
+
+    calls = HandlerCalls()
+    loop.set_exception_handler(calls)
+    loop.call_soon(recurse)
+    drain(loop, 1)
+    assert [type(e) for e in calls.exceptions] == [RecursionError]
+
+
 @exits
 def test_an_exit_leaves_run_forever(loop, kind):
     loop.call_soon(leave, kind)

@@ -339,9 +339,8 @@ SHOW = "loop = new_event_loop(); print(loop.get_debug()); loop.close()"
         ((), {"PYTHONASYNCIODEBUG": ""}, False),
         (("-X", "dev"), {}, True),
         ((), {"PYTHONDEVMODE": "1"}, True),
-        (("-E",), {"PYTHONASYNCIODEBUG": "1"}, False),
     ],
-    ids=["plain", "variable", "empty variable", "-X dev", "dev variable", "-E"],
+    ids=["plain", "variable", "empty variable", "-X dev", "dev variable"],
 )
 def test_debug_mode_comes_from_the_interpreter(child, flags, env, debug):
     with child(SHOW, *flags, env=env) as process:

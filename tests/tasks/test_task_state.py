@@ -154,6 +154,15 @@ def test_the_private_state_that_libraries_read(run):
     run(main)
 
 
+def test_the_main_task_shows_the_callback_of_run_until_complete(run):
+    # anyio finds the root task of a loop by it.
+    async def main():
+        callbacks = [callback for callback, _ in asyncio.current_task()._callbacks]
+        return [(c.__module__, c.__name__) for c in callbacks]
+
+    assert run(main) == [("asyncio.base_events", "_run_until_complete_cb")]
+
+
 def test_a_future_may_be_awaited_by_many(run):
     async def main():
         future = asyncio.get_running_loop().create_future()
