@@ -12,9 +12,10 @@ from . import (
     peers,
     probing,
     runner,
+    storage,
     workloads,  # noqa: F401  (fills the table)
 )
-from .results import Results, load
+from .results import Results
 from .sampling import ROOT, Cores, Sampler
 from .workload import EXTRA, QUICK, STANDARD, TABLE, Workload, select
 
@@ -171,7 +172,7 @@ def finish(results: Results, folder: Path, console: Console, save: bool) -> None
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / "results.json"] if save else []
     if save:
-        results.save(written[0])
+        storage.save(results, written[0])
     written += chart.draw_all(results, folder)
     shown = ", ".join(file.name for file in written)
     console.print(f"Written to {_short(folder)}: {shown}", soft_wrap=True)
@@ -217,7 +218,7 @@ def main() -> int:
         show_list(console)
         return 0
     if options.redraw:
-        finish(load(options.redraw), options.output, console, save=False)
+        finish(storage.load(options.redraw), options.output, console, save=False)
         return 0
     return run(options, arguments, console)
 

@@ -24,6 +24,7 @@ from .workload import TIMES
 WIDTH = 9.0  # inches
 BAR = 0.16  # inches a bar takes
 GAP = 0.16  # inches between two workloads
+LEGEND_COLUMNS, LEGEND_LINE = 6, 0.19  # and inches a line of it takes
 HEAD, FOOT, BETWEEN = 0.95, 0.55, 0.62  # inches above, below and between the panels
 LEFT, RIGHT = 0.25, 0.98  # of the width: where the bars start, where the panels end
 MARGIN = 0.015  # of the width
@@ -130,7 +131,7 @@ def _legend(figure: Any, peers: list[str], versions: dict[str, Any]) -> None:
         handles=handles,
         loc="upper left",
         bbox_to_anchor=(0.008, 1 - 0.42 / figure.get_figheight()),
-        ncols=min(len(handles), 6),
+        ncols=LEGEND_COLUMNS,
         frameon=False,
         fontsize=8.5,
         handlelength=1.0,
@@ -152,10 +153,11 @@ def draw(rows: list[Row], results: Results, title: str, files: list[Path]) -> No
     peers = _loops(rows, results.peers)
     panels = [(g, list(part)) for g, part in groupby(rows, key=lambda r: r.workload.group)]
     heights = [_height(part, peers) for _, part in panels]
-    total = HEAD + FOOT + sum(heights) + BETWEEN * (len(panels) - 1)
+    head = HEAD + LEGEND_LINE * ((len(peers) - 1) // LEGEND_COLUMNS)
+    total = head + FOOT + sum(heights) + BETWEEN * (len(panels) - 1)
     with plt.rc_context(STYLE):
         figure = plt.figure(figsize=(WIDTH, total))
-        y = total - HEAD
+        y = total - head
         for (group, part), height in zip(panels, heights, strict=True):
             box = (LEFT, (y - height) / total, RIGHT - LEFT, height / total)
             _draw_panel(figure.add_axes(box), group, part, peers)

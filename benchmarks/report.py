@@ -8,15 +8,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .peers import BASE, FLOOR, OURS, PEERS
+from .goals import spread, verdicts
+from .peers import FLOOR, OURS, PEERS
 from .results import Results, Row
-from .stats import Summary
-from .workload import TIMES, Unit
+from .workload import Unit
 
 LEGEND = (
-    "Time an operation or operations a second, median of the rounds ± half their reach. "
-    "In network rows, below: CPU time of the server a message, 99th percentile of the latency."
+    "Time an operation or operations a second: median of the rounds, ± half their reach. "
+    "Below it, for servers: CPU time of the server a message; p99: what 99 of 100 replies took, "
+    "in µs. kept: the share of its speed alone that the other thread has."
 )
+DISPENSABLE = ("asyncio-no-mmap", "aiofastnet", "rloop", "rsloop", "zuvloop", "uvloop", FLOOR)
+"""Columns that a narrow terminal goes without, in this order; results.json has them all."""
+TITLE_WIDTH = 16
+"""What is left for the workloads' names, at least."""
 
 
 def number(value: float) -> str:
@@ -33,10 +38,6 @@ def amount(value: float, unit: Unit) -> str:
     return f"{value:.0f}" if unit.scale and value >= 100 else number(value)
 
 
-def _spread(figure: Summary) -> str:
-    return f" ±{figure.spread * 100:.0f}%" if figure.count > 1 else ""
-
-
 def _cell(row: Row, peer: str) -> Text:
     """Everything that one peer did in one workload."""
     if peer in row.problems:
@@ -46,7 +47,7 @@ def _cell(row: Row, peer: str) -> Text:
         return Text("-", style="dim")
     unit = row.workload.unit
     text = Text(amount(unit.show(rate.median), unit), style="bold" if peer == OURS else "")
-    text.append(_spread(rate), style="dim")
+    text.append(spread(rate), style="dim")
     if peer in row.load_bound():
         text.append(" load!", style="yellow")
     for line in _second_lines(row, peer):
@@ -58,90 +59,71 @@ def _second_lines(row: Row, peer: str) -> list[str]:
     lines = []
     cpu, p99 = row.cpu_us(peer), row.extra(peer, "p99_us")
     if p99 is not None and cpu is not None:
-        lines.append(f"{number(cpu.median)} µs, p99 {number(p99)}")
+        lines += [f"{number(cpu.median)} µs", f"p99 {number(p99)}"]
     kept = row.extra(peer, "kept")
     if kept is not None:
-        lines.append(f"thread keeps {kept:.0%}")
+        lines.append(f"kept {kept:.0%}")
     return lines
 
 
-def _ratio(figure: Summary | None, against: str = "") -> Text:
-    if figure is None:
-        return Text("-", style="dim")
-    text = Text(f"{TIMES}{figure.median:.2f}", style="bold")
-    text.append(_spread(figure), style="dim")
-    if against:
-        text.append(f"\n{PEERS[against].label}", style="dim")
-    return text
+def _verdict_cell(row: Row) -> Text:
+    words = {True: ("met", "green"), False: ("not met", "red"), None: ("unknown", "dim")}
+    lines = []
+    for verdict in verdicts(row):
+        line = Text(verdict.found, style="bold").append(f" {verdict.against}".rstrip(), "dim")
+        if verdict.goal:
+            line.append(f", goal {verdict.goal} ", "not bold dim")
+            word, style = words[verdict.met]
+            line.append(word, f"not bold {style}")
+        lines.append(line)
+    return Text("\n").join(lines)
 
 
-def conditions(row: Row) -> list[tuple[str, bool | None]]:
-    """The goals of a row and whether each is met; None where it could not be measured."""
-    goal = row.workload.goal
-    if goal is None:
-        return []
-    rival = row.best_rival()
-    found: list[tuple[str, bool | None]] = []
-    for wanted, other, name in (
-        (goal.rival, rival, "best rival"),
-        (goal.asyncio, BASE, "asyncio"),
-        (goal.floor, FLOOR, "floor"),
-    ):
-        if wanted is not None:
-            ratio = row.ratio(OURS, other) if other else None
-            found.append((f"{TIMES}{wanted:.3g} {name}", ratio.median >= wanted if ratio else None))
-    p99, kept = row.extra(OURS, "p99_us"), row.extra(OURS, "kept")
-    if goal.p99_us is not None:
-        found.append((f"p99 < {goal.p99_us:g} µs", None if p99 is None else p99 < goal.p99_us))
-    if goal.kept is not None:
-        found.append((f"keeps {goal.kept:.0%}", None if kept is None else kept >= goal.kept))
-    return found
+def _title(row: Row) -> Text:
+    return Text(row.workload.title).append(f" [{row.workload.unit.name}]", style="dim")
 
 
-def _goals(row: Row) -> Text:
-    verdicts = {True: ("met", "green"), False: ("not met", "red"), None: ("unknown", "dim")}
-    text = Text()
-    for index, (wanted, met) in enumerate(conditions(row)):
-        word, style = verdicts[met]
-        text.append(("\n" if index else "") + f"{wanted} ")
-        text.append(word, style=style)
-    return text
-
-
-def _table(group: str, rows: list[Row], peers: list[str]) -> Table:
-    table = Table(title=f"[bold]{group}[/]", title_justify="left", row_styles=["", "on grey7"])
-    table.add_column("workload", overflow="fold")
-    table.add_column("unit")
-    shown = [name for name in peers if any(name in {*r.samples, *r.problems} for r in rows)]
-    for name in shown:
-        table.add_column(PEERS[name].label, justify="right", no_wrap=True)
-    ours = OURS in shown
+def _table(title: str, rows: list[Row], peers: list[str]) -> Table:
+    table = Table(title=title, title_justify="left", row_styles=["", "on grey7"])
+    table.add_column("workload")
+    for name in peers:
+        table.add_column(PEERS[name].label.replace(", ", ",\n"), justify="right", no_wrap=True)
+    ours = OURS in peers
     if ours:
-        table.add_column("pyaio to\nasyncio", justify="right", no_wrap=True)
-        table.add_column("pyaio to\nbest rival", justify="right", no_wrap=True)
-        table.add_column("goal", no_wrap=True)
+        table.add_column("pyaio beside", no_wrap=True)
     for row in rows:
-        cells = [Text(row.workload.title), Text(row.workload.unit.name)]
-        cells += [_cell(row, name) for name in shown]
-        if ours:
-            rival = row.best_rival()
-            ratio = row.ratio(OURS, rival) if rival else None
-            cells += [_ratio(row.ratio(OURS, BASE)), _ratio(ratio, rival or ""), _goals(row)]
-        table.add_row(*cells)
+        cells = [_cell(row, name) for name in peers]
+        table.add_row(_title(row), *cells, *([_verdict_cell(row)] if ours else []))
     return table
+
+
+def _fitting(group: str, rows: list[Row], peers: list[str], console: Console) -> Table:
+    """The table of a group, without some rivals where the terminal is too narrow for all."""
+    shown = [name for name in peers if any(name in {*r.samples, *r.problems} for r in rows)]
+    to_drop = [name for name in DISPENSABLE if name in shown]
+    left_out: list[str] = []
+    wide = console.options.update(width=1000)
+    spare = max(_title(row).cell_len for row in rows) - TITLE_WIDTH  # titles may wrap, no others
+    while True:
+        note = f" [dim](too narrow for {', '.join(left_out)})[/]" if left_out else ""
+        columns = [name for name in shown if name not in left_out]
+        table = _table(f"[bold]{group}[/]{note}", rows, columns)
+        if not to_drop or console.measure(table, options=wide).maximum - spare <= console.width:
+            return table
+        left_out.append(to_drop.pop(0))
 
 
 def show(results: Results, console: Console) -> None:
     """Prints the tables, then what failed, then how many goals are met."""
     rows = results.measured_rows()
     for group, members in groupby(rows, key=lambda row: row.workload.group):
-        console.print(_table(group, list(members), results.peers))
+        console.print(_fitting(group, list(members), results.peers, console))
     console.print(LEGEND, style="dim")
     if any(row.load_bound() for row in rows):
         console.print("load!: the load generator was the limit, not the server.", style="yellow")
     for row in rows:
         for peer, problem in row.problems.items():
             console.print(f"[red]{peer} failed in {row.workload.id}:[/] ", Text(problem))
-    verdicts = [met for row in rows for _, met in conditions(row) if met is not None]
-    if verdicts:
-        console.print(f"Goals met: {sum(verdicts)} of {len(verdicts)}.")
+    judged = [verdict.met for row in rows for verdict in verdicts(row) if verdict.met is not None]
+    if judged:
+        console.print(f"Goals met: {sum(judged)} of {len(judged)}.")

@@ -1,19 +1,15 @@
-"""All samples of a run, and what can be asked of them; also as JSON, to and fro."""
+"""All samples of a run, and what can be asked of them."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .peers import BASE, NOT_LOOPS, OURS, PEERS
+from .peers import NOT_LOOPS, OURS
 from .sampling import Sample
 from .stats import Summary, paired_ratio, summary
 from .workload import TABLE, Workload
-
-FORMAT = 1  # of results.json
 
 
 @dataclass
@@ -85,67 +81,3 @@ class Results:
         order = list(TABLE)
         found = [row for row in self.rows.values() if row.samples or row.problems]
         return sorted(found, key=lambda row: order.index(row.workload.id))
-
-    def save(self, path: Path) -> None:
-        """Writes results.json."""
-        path.write_text(json.dumps(self.as_json(), indent=1, ensure_ascii=False) + "\n")
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, with medians and ratios beside the samples."""
-        rows = [_row_as_json(row) for row in self.measured_rows()]
-        return {"format": FORMAT, **self.about, "peers": self.peers, "workloads": rows}
-
-
-def _figures(row: Row, name: str) -> dict[str, Any]:
-    samples = row.samples[name]
-    if not samples:
-        return {"samples": []}
-    rate, cpu = row.rate(name), row.cpu_us(name)
-    assert rate is not None and cpu is not None
-    base = row.ratio(name, BASE)
-    return {
-        "shown": {"value": row.workload.unit.show(rate.median), "unit": row.workload.unit.name},
-        "rate": rate.as_json(),
-        "cpu_us": cpu.as_json(),
-        "ratio_to_asyncio": base.as_json() if base else None,
-        "samples": [sample.as_json() for sample in samples],
-    }
-
-
-def _row_as_json(row: Row) -> dict[str, Any]:
-    rival = row.best_rival()
-    ratio = row.ratio(OURS, rival) if rival else None
-    return {
-        "workload": row.workload.id,
-        "title": row.workload.title,
-        "about": row.workload.about,
-        "peers": {name: _figures(row, name) for name in row.samples},
-        "best_rival": rival,
-        "pyaio_to_best_rival": ratio.as_json() if ratio else None,
-        "load_bound": row.load_bound(),
-        "problems": row.problems,
-    }
-
-
-def load(path: Path) -> Results:
-    """Reads results.json again; workloads and peers that no longer exist are left out."""
-    data = json.loads(path.read_text())
-    if data.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a results file of this version")
-    rows = data.pop("workloads")
-    known = [name for name in data.pop("peers") if name in PEERS]
-    data.pop("format")
-    results = Results(data, known)
-    for entry in rows:
-        if entry["workload"] in TABLE:
-            _read_row(results.row(TABLE[entry["workload"]]), entry)
-    return results
-
-
-def _read_row(row: Row, entry: dict[str, Any]) -> None:
-    row.problems.update(entry["problems"])
-    for name, figures in entry["peers"].items():
-        row.samples[name] = [
-            Sample(s["round"], s["operations"], s["seconds"], s["cpu"], s["extra"])
-            for s in figures["samples"]
-        ]
