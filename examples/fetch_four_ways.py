@@ -198,8 +198,8 @@ WAYS = (one_after_another, in_threads, generators_by_hand, asyncio_and_aiohttp)
 
 def summary(posts: list[dict], threads: Threads) -> str:
     comments = sum(len(post["comments"]) for post in posts)
-    who = f"a single thread, {min(threads)}" if len(threads) == 1 else f"{len(threads)} threads"
-    return f"{len(posts):3} posts, {comments:3} comments, fetched in {who}"
+    who = f"1, {min(threads)}" if len(threads) == 1 else f"{len(threads)}"
+    return f"{len(posts):3} posts, {comments:3} comments; threads: {who}"
 
 
 def main() -> None:
@@ -213,7 +213,7 @@ def main() -> None:
             with stopwatch(name):
                 posts = way(api, numbers, threads)
             fetched.append(posts)
-            print(f"{name:<20}{summary(posts, threads)}", flush=True)
+            print(f"{name:<19}{summary(posts, threads)}", flush=True)
 
     for post in fetched[-1]:
         author = post["comments"][0]["author"]

@@ -38,7 +38,7 @@ async def coroutines() -> None:
 
 
 async def tasks() -> None:
-    """A task runs in the background, as soon as the one who made it waits for something."""
+    """A task runs in the background while the one who made it goes on."""
     task = asyncio.create_task(brew("coffee"), name="kitchen")
     say(f"{task.get_name()} has started: done is {task.done()}")
     task.add_done_callback(lambda done: say(f"callback of {done.get_name()}"))
@@ -54,7 +54,7 @@ async def tasks() -> None:
 
 
 async def task_groups() -> None:
-    """A TaskGroup ends when all of its tasks have; if one fails, it cancels the rest."""
+    """A TaskGroup waits for all of its tasks; if one fails, it cancels the rest."""
     async with asyncio.TaskGroup() as group:
         cups = [group.create_task(brew(drink)) for drink in ("tea", "coffee", "cocoa")]
     say(", ".join(cup.result() for cup in cups))
@@ -68,7 +68,7 @@ async def task_groups() -> None:
 
 
 async def gathering() -> None:
-    """gather() returns the results in the order of its arguments, whichever is done first."""
+    """gather() returns the results in the order in which they were asked for."""
     cups = await asyncio.gather(brew("tea", 3 * PAUSE), brew("coffee"), brew("cocoa", 2 * PAUSE))
     say(", ".join(cups))
     outcomes = await asyncio.gather(brew("tea"), spill("coffee"), return_exceptions=True)
@@ -76,7 +76,7 @@ async def gathering() -> None:
 
 
 async def waiting() -> None:
-    """wait() tells who is done and who is not, as soon as one is, one has failed, or all are."""
+    """wait() waits until one is done, until one has failed, or for all."""
 
     async def follow(previous: asyncio.Task, then: Awaitable[str]) -> str:
         await asyncio.wait({previous})
@@ -113,7 +113,7 @@ async def as_they_come() -> None:
 
 
 async def limits_of_time() -> None:
-    """wait_for() and timeout() give up after a while, and cancel what took too long."""
+    """wait_for() and timeout() cancel what takes too long."""
     say(await asyncio.wait_for(brew("tea"), timeout=FOREVER))
     try:
         await asyncio.wait_for(brew("coffee", FOREVER), timeout=PAUSE)
@@ -138,7 +138,7 @@ async def limits_of_time() -> None:
 
 
 async def futures() -> None:
-    """A future is a result that somebody promises, and gives later: by hand, from a callback."""
+    """A future is a result that somebody has promised, and will give by hand."""
     loop = asyncio.get_running_loop()
     promise = loop.create_future()
     loop.call_later(PAUSE, promise.set_result, "a letter")
@@ -180,7 +180,7 @@ async def threads() -> None:
 
 
 async def lock() -> None:
-    """With a Lock, no two tasks are between reading and writing at the same time."""
+    """With a Lock, no two tasks are in the same piece of code at a time."""
 
     async def deposit(account: dict, guard: asyncio.Lock | None) -> None:
         if guard is None:
@@ -215,7 +215,7 @@ async def event() -> None:
 
 
 async def semaphore() -> None:
-    """A Semaphore lets so many in at a time."""
+    """A Semaphore lets a certain number in at a time."""
     boats = asyncio.Semaphore(3)
     out = most = 0
 
@@ -232,7 +232,7 @@ async def semaphore() -> None:
 
 
 async def condition() -> None:
-    """With a Condition, tasks wait until something holds that other tasks change."""
+    """With a Condition, a task waits until what others do makes something true."""
     stock = 0
     changed = asyncio.Condition()
 
@@ -305,7 +305,7 @@ STOPS = (
 async def main() -> None:
     """Take the tour."""
     for stop in STOPS:
-        print(f"{stop.__name__.replace('_', ' ')}: {stop.__doc__}")
+        print(f"* {stop.__doc__}")
         await stop()
 
 

@@ -11,6 +11,8 @@ do it; /stats answers at once and tells for how long the API has been holding an
 
 import argparse
 import asyncio
+import contextlib
+import os
 import sys
 import threading
 import time
@@ -108,8 +110,11 @@ def end_of_input() -> asyncio.Future:
     ended = loop.create_future()
 
     def read_to_the_end() -> None:
-        sys.stdin.buffer.read()
-        loop.call_soon_threadsafe(ended.set_result, None)
+        # os.read, because Python ends badly while a thread is inside of sys.stdin.
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        with contextlib.suppress(RuntimeError):  # the loop may have been closed by Ctrl-C
+            loop.call_soon_threadsafe(ended.set_result, None)
 
     threading.Thread(target=read_to_the_end, daemon=True).start()
     return ended
