@@ -16,11 +16,14 @@ def versions(name: str) -> dict[str, str]:
     peer = PEERS[name]
     assert peer.make is not None
     peer.make()().close()
-    known = {"version": metadata.version(peer.distribution)} if peer.distribution else {}
     module = sys.modules.get(peer.distribution)
-    libuv_version = getattr(module, "libuv_version", None)
-    if libuv_version is not None:
-        known["libuv"] = str(libuv_version())
+    if module is None:  # the interpreter's own loop
+        return {}
+    # A package that is built in its folder and not installed has no metadata.
+    version = getattr(module, "__version__", None) or metadata.version(peer.distribution)
+    known = {"version": str(version)}
+    if hasattr(module, "libuv_version"):
+        known["libuv"] = str(module.libuv_version())
     return known
 
 

@@ -121,6 +121,10 @@ def show(results: Results, console: Console) -> None:
     console.print(LEGEND, style="dim")
     if any(row.load_bound() for row in rows):
         console.print("load!: the load generator was the limit, not the server.", style="yellow")
+    crowded, figures = sum(len(r.crowded()) for r in rows), sum(len(r.samples) for r in rows)
+    if crowded:
+        shared = f"{crowded} of {figures} figures come from processes that shared their core"
+        console.print(f"{shared} with other work: repeat them on a quiet machine.", style="yellow")
     for row in rows:
         for peer, problem in row.problems.items():
             console.print(f"[red]{peer} failed in {row.workload.id}:[/] ", Text(problem))

@@ -11,6 +11,8 @@ from .sampling import Sample
 from .stats import Summary, paired_ratio, summary
 from .workload import TABLE, Workload
 
+CORE_FULL = 0.9  # of a core; a process that has less and never waits shares the core
+
 
 @dataclass
 class Row:
@@ -56,6 +58,21 @@ class Row:
             if load is not None and server is not None and load >= 0.95 > server:
                 bound.append(name)
         return bound
+
+    def crowded(self) -> list[str]:
+        """Peers that did not have their core to themselves: other work was running there.
+
+        A server with ten connections and more keeps its own core or the load's busy; a body
+        without load never waits for anything.
+        """
+        return [name for name, samples in self.samples.items() if samples and self._waits(name)]
+
+    def _waits(self, peer: str) -> bool:
+        server, load = self.extra(peer, "server_share"), self.extra(peer, "load_share")
+        if server is not None and load is not None and self.workload.load is not None:
+            return self.workload.load.connections >= 10 and max(server, load) < CORE_FULL
+        shares = [sample.cpu / sample.seconds for sample in self.samples[peer]]
+        return self.workload.pinned and median(shares) < CORE_FULL
 
     def fail(self, peer: str, problem: str) -> None:
         """Takes the peer out of this row."""

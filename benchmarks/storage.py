@@ -50,6 +50,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "pyaio_to_best_rival": ratio.as_json() if ratio else None,
         "goals": [verdict.as_json() for verdict in verdicts(row)],
         "load_bound": row.load_bound(),
+        "crowded": row.crowded(),
         "problems": row.problems,
     }
 
