@@ -1,0 +1,272 @@
+"""loop.start_tls and StreamWriter.start_tls: a connection in clear text that becomes TLS."""
+
+import asyncio
+import contextlib
+import ssl
+
+import pytest
+from peers import (
+    LOOPBACK,
+    Buffered,
+    Recorder,
+    connection,
+    ended,
+    fill,
+    on_asyncio,
+    outcome,
+    tcp_pair,
+    turns,
+    until,
+    with_peer,
+)
+
+
+class Clear(Buffered):
+    """Takes exactly `size` bytes of clear text, then stops reading: what follows is TLS."""
+
+    size = 0
+
+    def get_buffer(self, sizehint):
+        self.buffer = bytearray(max(1, self.size - len(self.data)))
+        return self.buffer
+
+    def buffer_updated(self, nbytes):
+        super().buffer_updated(nbytes)
+        if len(self.data) == self.size:
+            self.transport.pause_reading()
+
+
+async def upgrade(near, far, tls):
+    """Put TLS on both ends of a connection; return the new protocols, made and ready."""
+    loop = asyncio.get_running_loop()
+    inner = Recorder(), Recorder()
+    transports = await asyncio.gather(
+        loop.start_tls(near.transport, inner[0], tls.client, server_hostname="localhost"),
+        loop.start_tls(far.transport, inner[1], tls.server, server_side=True),
+    )
+    for protocol, transport in zip(inner, transports, strict=True):
+        assert not protocol.made.done()  # start_tls calls no connection_made
+        protocol.connection_made(transport)
+    return inner
+
+
+@contextlib.asynccontextmanager
+async def upgraded(near, far, tls):
+    """As upgrade(), and close both ends at last."""
+    inner = await upgrade(near, far, tls)
+    try:
+        yield inner
+    finally:
+        for protocol in inner:
+            if not protocol.lost.done():
+                protocol.transport.abort()
+            await ended(protocol.lost)
+        for protocol in (near, far):  # they were replaced and hear nothing more
+            protocol.lost.set_result(None)
+
+
+async def exchange(near, far, size=100_000):
+    near.transport.write(b"n" * size)
+    far.transport.write(b"f" * size)
+    assert await far.received(size) == b"n" * size
+    assert await near.received(size) == b"f" * size
+
+
+def test_a_connection_becomes_tls(run, tls):
+    async def main():
+        async with connection() as (near, far):
+            near.transport.write(b"clear")
+            assert await far.received(5) == b"clear"
+            async with upgraded(near, far, tls) as inner:
+                await exchange(*inner)
+                info = inner[0].transport.get_extra_info
+                assert isinstance(info("ssl_object"), ssl.SSLObject)
+                assert info("peername") == far.transport.get_extra_info("sockname")
+                assert near.data == b""
+
+    run(main)
+
+
+def test_clear_text_directly_followed_by_tls(run, tls):
+    """The client begins its handshake while its clear text is still under way."""
+
+    class Server(Clear):
+        size = 500_000
+
+    async def main():
+        async with connection(server=Server) as (near, far):
+            near.transport.write(b"c" * 500_000)
+            loop = asyncio.get_running_loop()
+            inner = Recorder(), Recorder()
+            starting = asyncio.ensure_future(
+                loop.start_tls(near.transport, inner[0], tls.client, server_hostname="localhost")
+            )
+            await far.received(500_000)
+            inner[1].connection_made(
+                await loop.start_tls(far.transport, inner[1], tls.server, server_side=True)
+            )
+            inner[0].connection_made(await starting)
+            await exchange(*inner)
+            for old, new in zip((near, far), inner, strict=True):
+                new.transport.abort()
+                await ended(new.lost)
+                old.lost.set_result(None)
+
+    run(main)
+
+
+def test_while_writing_is_paused(run, tls, reports):
+    class Server(Clear):
+        size = 1 << 40
+
+    async def main():
+        async with connection(server=Server) as (near, far):
+            far.transport.pause_reading()
+            far.size = fill(near.transport)
+            assert near.events[-1] == "pause"
+            loop = asyncio.get_running_loop()
+            inner = Recorder(), Recorder()
+            starting = asyncio.ensure_future(
+                loop.start_tls(near.transport, inner[0], tls.client, server_hostname="localhost")
+            )
+            await turns()
+            far.transport.resume_reading()
+            await far.received(far.size)
+            inner[1].connection_made(
+                await loop.start_tls(far.transport, inner[1], tls.server, server_side=True)
+            )
+            inner[0].connection_made(await starting)
+            await exchange(*inner)
+            for old, new in zip((near, far), inner, strict=True):
+                new.transport.abort()
+                await ended(new.lost)
+                old.lost.set_result(None)
+
+    run(main)
+    # sslproto was not there when writing was paused and minds being told to resume.
+    assert {text.splitlines()[0] for text in reports.take()} <= {"protocol.resume_writing() failed"}
+
+
+def test_closing_tls_closes_the_connection(run, tls):
+    async def main():
+        async with connection() as (near, far), upgraded(near, far, tls) as inner:
+            inner[0].transport.close()
+            assert await ended(inner[1].lost) is None
+            assert await ended(inner[0].lost) is None
+            assert near.transport.is_closing()
+            assert far.transport.is_closing()
+
+    run(main)
+
+
+def test_tls_inside_tls(run, tls):
+    async def main():
+        async with (
+            connection() as (near, far),
+            upgraded(near, far, tls) as outer,
+            upgraded(*outer, tls) as inner,
+        ):
+            await exchange(*inner)
+            outer_object, inner_object = (
+                ends[0].transport.get_extra_info("ssl_object") for ends in (outer, inner)
+            )
+            assert outer_object is not inner_object
+
+    run(main)
+
+
+@pytest.mark.parametrize("context", [None, True, "context"])
+def test_what_is_no_context_is_a_type_error(run, context):
+    async def main():
+        async with with_peer() as (protocol, _):
+            with pytest.raises(TypeError, match="sslcontext is expected to be an instance of"):
+                await asyncio.get_running_loop().start_tls(protocol.transport, protocol, context)
+
+    run(main)
+
+
+def test_a_foreign_transport_is_a_type_error(run, tls):
+    async def main():
+        with pytest.raises(TypeError, match=r"is not supported by start_tls\(\)"):
+            await asyncio.get_running_loop().start_tls(
+                asyncio.Transport(), asyncio.Protocol(), tls.client
+            )
+
+    run(main)
+
+
+@pytest.mark.parametrize("timeout", [0, -1])
+def test_a_timeout_that_is_not_positive_is_a_value_error(run, tls, timeout):
+    async def main():
+        async with with_peer() as (protocol, _):
+            with pytest.raises(ValueError, match="should be a positive number"):
+                await asyncio.get_running_loop().start_tls(
+                    protocol.transport, protocol, tls.client, ssl_handshake_timeout=timeout
+                )
+
+    run(main)
+
+
+async def failing(context, peer_does):
+    """Start TLS towards a plain socket that does not shake hands; return how it ends."""
+    ours, peer = tcp_pair()
+    with peer:
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        starting = asyncio.ensure_future(
+            outcome(
+                loop.start_tls(
+                    transport,
+                    asyncio.Protocol(),
+                    context,
+                    server_hostname="localhost",
+                    ssl_handshake_timeout=60,
+                )
+            )
+        )
+        await turns()
+        peer_does(peer, starting)
+        failure = await asyncio.gather(starting, return_exceptions=True)
+        await until(lambda: ours.fileno() == -1)
+        return failure if isinstance(failure[0], type) else type(failure[0])
+
+
+@pytest.mark.parametrize(
+    "peer_does",
+    [
+        lambda peer, task: peer.close(),
+        lambda peer, task: peer.send(b"no TLS here\n"),
+        lambda peer, task: task.cancel(),
+    ],
+    ids=["closes", "answers-in-clear", "cancelled"],
+)
+def test_a_failed_upgrade_closes_the_connection(run, tls, peer_does):
+    assert run(failing, tls.client, peer_does) == on_asyncio(failing, tls.client, peer_does)
+
+
+def test_streams_become_tls(run, tls):
+    async def serve(reader, writer):
+        assert await reader.readline() == b"STARTTLS\n"
+        writer.write(b"GO\n")
+        await writer.drain()
+        await writer.start_tls(tls.server)
+        writer.write((await reader.readexactly(200_000))[::-1])
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async def main():
+        async with await asyncio.start_server(serve, LOOPBACK, 0) as server:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(b"STARTTLS\n")
+            assert await reader.readline() == b"GO\n"
+            await writer.start_tls(tls.client, server_hostname="localhost")
+            assert isinstance(writer.get_extra_info("ssl_object"), ssl.SSLObject)
+            payload = bytes(range(200)) * 1000
+            writer.write(payload)
+            assert await reader.readexactly(200_000) == payload[::-1]
+            assert await reader.read() == b""
+            writer.close()
+            await writer.wait_closed()
+
+    run(main)
