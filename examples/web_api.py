@@ -122,7 +122,7 @@ def end_of_input() -> asyncio.Future:
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve until cancelled, or until standard input ends if that was asked for."""
-    runner = web.AppRunner(make_app(options.latency / 1000))
+    runner = web.AppRunner(make_app(options.latency / 1000), shutdown_timeout=1)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", options.port).start()
