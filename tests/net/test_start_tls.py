@@ -254,8 +254,11 @@ def test_streams_become_tls(run, tls):
         await writer.drain()
         writer.close()
         await writer.wait_closed()
+        served.set()
 
     async def main():
+        nonlocal served
+        served = asyncio.Event()
         async with await asyncio.start_server(serve, LOOPBACK, 0) as server:
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.write(b"STARTTLS\n")
@@ -268,5 +271,7 @@ def test_streams_become_tls(run, tls):
             assert await reader.read() == b""
             writer.close()
             await writer.wait_closed()
+            await served.wait()
 
+    served = None
     run(main)

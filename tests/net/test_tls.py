@@ -423,8 +423,11 @@ def test_streams_over_tls(run, tls, size):
         await writer.drain()
         writer.close()
         await writer.wait_closed()
+        served.set()
 
     async def main():
+        nonlocal served
+        served = asyncio.Event()
         async with await asyncio.start_server(echo, LOOPBACK, 0, ssl=tls.server) as server:
             reader, writer = await asyncio.open_connection(
                 *server.sockets[0].getsockname(), ssl=tls.client, server_hostname="localhost"
@@ -433,7 +436,9 @@ def test_streams_over_tls(run, tls, size):
             assert await reader.read() == b"s" * size
             writer.close()
             await writer.wait_closed()
+            await served.wait()
 
+    served = None
     run(main)
 
 

@@ -1,0 +1,237 @@
+"""loop.sock_* and add_reader / add_writer on plain sockets: that they work at all."""
+
+import asyncio
+import socket
+
+import pytest
+from helpers import HANG
+from peers import LOOPBACK, closed_port, tcp_pair, turns, until, with_peer
+
+
+@pytest.fixture
+def pair():
+    ours, theirs = tcp_pair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+def test_sock_sendall_and_sock_recv(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        payload = bytes(range(256)) * 20_000
+        sending = asyncio.ensure_future(loop.sock_sendall(pair[0], payload))
+        received = bytearray()
+        while len(received) < len(payload):
+            received += await loop.sock_recv(pair[1], 1 << 16)
+        await sending
+        assert received == payload
+        pair[0].close()
+        assert await loop.sock_recv(pair[1], 10) == b""
+
+    run(main)
+
+
+def test_sock_recv_waits_for_data(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.ensure_future(loop.sock_recv(pair[0], 100))
+        await turns()
+        assert not waiting.done()
+        pair[1].send(b"now")
+        assert await waiting == b"now"
+
+    run(main)
+
+
+def test_sock_recv_into(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        buffer = bytearray(10)
+        waiting = asyncio.ensure_future(loop.sock_recv_into(pair[0], buffer))
+        await turns()
+        pair[1].send(b"data")
+        assert await waiting == 4
+        assert buffer[:4] == b"data"
+
+    run(main)
+
+
+def test_a_cancelled_sock_recv_takes_no_data(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.ensure_future(loop.sock_recv(pair[0], 100))
+        await turns()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        pair[1].send(b"kept")
+        assert await loop.sock_recv(pair[0], 100) == b"kept"
+
+    run(main)
+
+
+def test_sock_connect_and_sock_accept(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with socket.create_server((LOOPBACK, 0)) as listener, socket.socket() as client:
+            listener.setblocking(False)
+            client.setblocking(False)
+            accepting = asyncio.ensure_future(loop.sock_accept(listener))
+            await turns()
+            await loop.sock_connect(client, listener.getsockname())
+            peer, address = await asyncio.wait_for(accepting, HANG)
+            with peer:
+                assert address == client.getsockname()
+                assert peer.gettimeout() == 0
+
+    run(main)
+
+
+def test_sock_connect_to_a_closed_port(run):
+    async def main():
+        with socket.socket() as client:
+            client.setblocking(False)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.get_running_loop().sock_connect(client, (LOOPBACK, closed_port()))
+
+    run(main)
+
+
+def test_datagrams_by_sock_sendto_and_sock_recvfrom(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with (
+            socket.socket(type=socket.SOCK_DGRAM) as one,
+            socket.socket(type=socket.SOCK_DGRAM) as other,
+        ):
+            for sock in (one, other):
+                sock.setblocking(False)
+                sock.bind((LOOPBACK, 0))
+            waiting = asyncio.ensure_future(loop.sock_recvfrom(other, 100))
+            await turns()
+            assert await loop.sock_sendto(one, b"hi", other.getsockname()) == 2
+            assert await waiting == (b"hi", one.getsockname())
+
+    run(main)
+
+
+def test_a_blocking_socket_is_refused_in_debug_mode(run, pair):
+    async def main():
+        pair[0].setblocking(True)
+        with pytest.raises(ValueError, match="must be non-blocking"):
+            await asyncio.get_running_loop().sock_recv(pair[0], 1)
+
+    run(main, debug=True)
+
+
+def test_add_reader_calls_while_there_is_data(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        seen = []
+        loop.add_reader(pair[0], lambda *args: seen.append((args, pair[0].recv(1))), "tag")
+        pair[1].send(b"ab")
+        await until(lambda: len(seen) == 2)
+        assert seen == [(("tag",), b"a"), (("tag",), b"b")]
+        assert loop.remove_reader(pair[0]) is True
+        assert loop.remove_reader(pair[0]) is False
+        pair[1].send(b"c")
+        await turns(20)
+        assert len(seen) == 2
+
+    run(main)
+
+
+def test_add_writer_calls_while_there_is_room(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        count = 0
+
+        def writable():
+            nonlocal count
+            count += 1
+
+        loop.add_writer(pair[0].fileno(), writable)
+        await until(lambda: count >= 3)
+        assert loop.remove_writer(pair[0].fileno()) is True
+        assert loop.remove_writer(pair[0].fileno()) is False
+        before = count
+        await turns(20)
+        assert count == before
+
+    run(main)
+
+
+def test_reader_and_writer_of_one_socket_are_apart(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        events = set()
+        loop.add_reader(pair[0], events.add, "readable")
+        loop.add_writer(pair[0], events.add, "writable")
+        await until(lambda: events == {"writable"})
+        loop.remove_writer(pair[0])
+        pair[1].send(b"x")
+        await until(lambda: events == {"writable", "readable"})
+        loop.remove_reader(pair[0])
+
+    run(main)
+
+
+def test_a_second_add_reader_replaces_the_first(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        seen = []
+        loop.add_reader(pair[0], seen.append, "first")
+        loop.add_reader(pair[0], seen.append, "second")
+        pair[1].send(b"x")
+        await until(lambda: seen)
+        loop.remove_reader(pair[0])
+        assert set(seen) == {"second"}
+
+    run(main)
+
+
+@pytest.mark.parametrize("method", ["add_reader", "add_writer"])
+def test_the_descriptor_of_a_transport_is_refused(run, method):
+    async def main():
+        async with with_peer() as (protocol, _):
+            loop = asyncio.get_running_loop()
+            number = protocol.transport.get_extra_info("socket").fileno()
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                getattr(loop, method)(number, print)
+
+    run(main)
+
+
+@pytest.mark.parametrize("name", ["remove_reader", "remove_writer"])
+def test_removing_from_a_transports_descriptor_is_refused(run, name):
+    async def main():
+        async with with_peer() as (protocol, _):
+            loop = asyncio.get_running_loop()
+            number = protocol.transport.get_extra_info("socket").fileno()
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                getattr(loop, name)(number)
+
+    run(main)
+
+
+def test_sock_methods_refuse_the_socket_of_a_transport(run):
+    async def main():
+        ours, peer = tcp_pair()
+        with peer:
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                await loop.sock_recv(ours, 1)
+            transport.abort()
+            await until(lambda: ours.fileno() == -1)
+
+    run(main)
+
+
+@pytest.mark.parametrize("bad", [-1, "x", None, 1.5])
+def test_what_is_no_descriptor_is_refused(run, bad):
+    async def main():
+        with pytest.raises((ValueError, TypeError)):
+            asyncio.get_running_loop().add_reader(bad, print)
+
+    run(main)
