@@ -24,7 +24,7 @@ PyDoc_STRVAR(libuv_version_doc,
              "The version of the libuv in use, such as '1.44.2'.");
 PyDoc_STRVAR(is_address_literal_doc,
              "is_address_literal(host, /)\n--\n\n"
-             "True for a str that is an IPv4 or IPv6 address and not a name.");
+             "True for a str or bytes that is an IPv4 or IPv6 address and not a name.");
 
 static PyMethodDef methods[] = {
     {"libuv_version", libuv_version, METH_NOARGS, libuv_version_doc},
@@ -55,16 +55,16 @@ module_traverse(PyObject *module, visitproc visit, void *arg)
 static int
 module_clear(PyObject *module)
 {
-    module_state_clear(PyModule_GetState(module));
+    ModuleState *state = PyModule_GetState(module);
+    handle_free_list_clear(state);      /* needs the types */
+    module_state_clear(state);
     return 0;
 }
 
 static void
 module_free(void *module)
 {
-    ModuleState *state = PyModule_GetState(module);
-    handle_free_list_clear(state);
-    module_state_clear(state);
+    module_clear(module);
 }
 
 static PyModuleDef_Slot module_slots[] = {

@@ -58,10 +58,20 @@ class Loop:
     def _check_closed(self) -> None: ...
     def _check_thread(self) -> None: ...
     def _add_reader(
-        self, fd: Any, callback: Callable[..., object], /, *args: Any
+        self,
+        fd: Any,
+        callback: Callable[..., object],
+        /,
+        *args: Any,
+        context: Context | None = None,
     ) -> asyncio.Handle: ...
     def _add_writer(
-        self, fd: Any, callback: Callable[..., object], /, *args: Any
+        self,
+        fd: Any,
+        callback: Callable[..., object],
+        /,
+        *args: Any,
+        context: Context | None = None,
     ) -> asyncio.Handle: ...
     def _remove_reader(self, fd: Any, /) -> bool: ...
     def _remove_writer(self, fd: Any, /) -> bool: ...
@@ -75,12 +85,14 @@ class Loop:
         *,
         extra: dict[str, Any] | None = None,
         server: Any = None,
+        context: Context | None = None,
     ) -> asyncio.Transport: ...
     def _listen(
         self,
         sock: socket.socket,
         factory: Callable[[], asyncio.BaseProtocol],
         server: Any,
+        context: Context | None,
         backlog: int,
         /,
     ) -> None: ...

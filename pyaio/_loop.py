@@ -9,6 +9,7 @@ reaches the native half through the hooks that it calls on itself:
 """
 
 import asyncio
+import contextvars
 import signal
 import socket
 import sys
@@ -153,6 +154,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         server_hostname: str | None = None,
         extra: dict[str, Any] | None = None,
         server: Any = None,
+        context: contextvars.Context | None = None,
         **timeouts: Any,
     ) -> asyncio.Transport:
         """TLS: asyncio's own protocol on a transport of ours."""
@@ -160,7 +162,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         tls = sslproto.SSLProtocol(
             self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
         )
-        self._make_socket_transport(rawsock, tls, extra=extra, server=server)
+        self._make_socket_transport(rawsock, tls, extra=extra, server=server, context=context)
         return tls._app_transport
 
     def _start_serving(
@@ -174,7 +176,7 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
         **kwargs: Any,
     ) -> None:
         if sslcontext is None:
-            self._listen(sock, protocol_factory, server, backlog)
+            self._listen(sock, protocol_factory, server, kwargs.get("context"), backlog)
         else:
             super()._start_serving(
                 protocol_factory, sock, sslcontext, server, backlog, *args, **kwargs

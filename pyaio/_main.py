@@ -6,12 +6,14 @@ asyncio.run(), asyncio.Runner and asyncio.new_event_loop() give pyaio loops.
 """
 
 import asyncio
+import builtins
 import io
 import os
 import runpy
 import sys
 import types
 import warnings
+from importlib.machinery import BuiltinImporter, SourceFileLoader
 from typing import Any, NoReturn
 
 import pyaio
@@ -28,8 +30,8 @@ Run a Python program with asyncio's loops replaced by pyaio's.
   args       the program's own, in sys.argv
 """
 
-# Frames from the top of a traceback that are the runner's, not the program's.
-_OUR_FILES = {__file__, os.path.join(os.path.dirname(__file__), "__main__.py"), runpy.__file__}
+# Whose frames, at the top of a traceback, are the runner's and not the program's.
+_OUR_FILES = {__file__, os.path.join(os.path.dirname(__file__), "__main__.py")}
 
 
 def use_pyaio_loops() -> None:
@@ -51,29 +53,44 @@ def _hide_our_frames() -> None:
     def hook(
         kind: type[BaseException], exc: BaseException, traceback: types.TracebackType | None
     ) -> None:
-        while traceback is not None and _is_ours(traceback.tb_frame.f_code.co_filename):
-            traceback = traceback.tb_next
+        traceback = _after_our_frames(traceback)
         show(kind, exc.with_traceback(traceback), traceback)
 
     sys.excepthook = hook
 
 
-def _is_ours(filename: str) -> bool:
-    return filename in _OUR_FILES or filename == "<frozen runpy>"
+def _after_our_frames(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    """What lies below the last frame of the runner at the traceback's top."""
+    below = frame = traceback
+    while frame is not None:
+        filename = frame.tb_frame.f_code.co_filename
+        frame = frame.tb_next
+        if filename in _OUR_FILES:
+            below = frame
+        elif filename != "<frozen runpy>":
+            break
+    return below
 
 
 def _new_main(filename: str | None) -> dict[str, Any]:
     """Put a fresh module in the place of ``__main__``; returns its namespace."""
     module = types.ModuleType("__main__")
-    module.__dict__["__builtins__"] = __builtins__
-    if filename is not None:
-        module.__file__ = filename
-        # As under python: multiprocessing's children import it by its path.
-        module.__dict__["__cached__"] = None
+    namespace = module.__dict__
+    namespace["__builtins__"] = builtins
+    if sys.version_info < (3, 14):
+        namespace["__annotations__"] = {}
+    if filename is None:
+        namespace["__loader__"] = BuiltinImporter
+    else:
+        # multiprocessing's children import it by its path.
+        namespace["__file__"] = filename
+        namespace["__loader__"] = SourceFileLoader("__main__", filename)
+        if sys.version_info < (3, 15):
+            namespace["__cached__"] = None
     # Ours is kept alive: its functions are still running.
     sys.modules["__pyaio_main__"] = sys.modules["__main__"]
     sys.modules["__main__"] = module
-    return module.__dict__
+    return namespace
 
 
 def _run_code(source: str | bytes, shown: str, filename: str | None) -> None:
@@ -82,19 +99,29 @@ def _run_code(source: str | bytes, shown: str, filename: str | None) -> None:
 
 
 def _run_script(path: str) -> None:
+    absolute = os.path.join(os.getcwd(), path)
     if os.path.isdir(path) or _is_archive(path):
         _new_main(None)
-        sys.path[0] = path
+        sys.path[0] = absolute
         runpy._run_module_as_main("__main__", alter_argv=False)  # type: ignore[attr-defined]
         return
     try:
-        with io.open_code(os.path.abspath(path)) as file:
+        with io.open_code(absolute) as file:
             source = file.read()
     except OSError as exc:
-        _fail(f"can't open file {os.path.abspath(path)!r}: [Errno {exc.errno}] {exc.strerror}")
+        _fail(f"can't open file {absolute!r}: [Errno {exc.errno}] {exc.strerror}")
     if not sys.flags.safe_path:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
-    _run_code(source, path, path)
+    _run_code(source, absolute, absolute)
+
+
+def _run_stdin() -> None:
+    if not sys.flags.safe_path:
+        sys.path[0] = ""
+    namespace = _new_main(None)
+    if sys.version_info < (3, 13):
+        namespace.update(__file__="<stdin>", __cached__=None)
+    exec(compile(sys.stdin.buffer.read(), "<stdin>", "exec", dont_inherit=True), namespace)
 
 
 def _is_archive(path: str) -> bool:
@@ -139,7 +166,7 @@ def main() -> None:
         runpy._run_module_as_main(module)  # type: ignore[attr-defined]
     elif first == "-":
         sys.argv[:] = ["-", *rest]
-        _run_code(sys.stdin.buffer.read(), "<stdin>", None)
+        _run_stdin()
     elif first.startswith("-"):
         _fail(f"unknown option {first}\n{_USAGE}")
     else:

@@ -9,9 +9,27 @@
 
 /* ---- add_reader() and its family ---- */
 
+/* The only keyword is `context`, since 3.15. NULL without one or on error. */
+static PyObject *
+context_keyword(ModuleState *state, PyObject *const *values, PyObject *kwnames)
+{
+    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    if (count == 0) {
+        return NULL;
+    }
+    PyObject *name = PyTuple_GET_ITEM(kwnames, 0);
+    if (count > 1
+        || PyUnicode_Compare(name, STATE_NAME(state, context)) != 0) {
+        PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%U'",
+                     name);
+        return NULL;
+    }
+    return values[0];
+}
+
 static PyObject *
 add_callback(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
-             int event, const char *method)
+             PyObject *kwnames, int event, const char *method)
 {
     Engine *engine = &self->engine;
     if (engine_check_closed(engine) < 0) {
@@ -22,12 +40,15 @@ add_callback(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                      "%s() missing required positional arguments", method);
         return NULL;
     }
-    int fd = PyObject_AsFileDescriptor(args[0]);
+    PyObject *context = context_keyword(engine->state, args + nargs, kwnames);
+    int fd = context == NULL && PyErr_Occurred()
+                 ? -1
+                 : PyObject_AsFileDescriptor(args[0]);
     if (fd < 0) {
         return NULL;
     }
     HandleObject *handle =
-        handle_new(engine, args[1], args + 2, nargs - 2, NULL);
+        handle_new(engine, args[1], args + 2, nargs - 2, context);
     if (handle != NULL && poller_add(engine, fd, event, handle) < 0) {
         Py_CLEAR(handle);
     }
@@ -42,11 +63,6 @@ remove_callback(LoopObject *self, PyObject *fileobj, int event)
     }
     int fd = PyObject_AsFileDescriptor(fileobj);
     if (fd < 0) {
-        if (PyLong_Check(fileobj) && PyErr_ExceptionMatches(PyExc_ValueError)) {
-            /* -1, the fileno() of what has been closed: nobody watches it. */
-            PyErr_Clear();
-            Py_RETURN_FALSE;
-        }
         return NULL;
     }
     int removed = poller_remove(&self->engine, fd, event);
@@ -54,15 +70,17 @@ remove_callback(LoopObject *self, PyObject *fileobj, int event)
 }
 
 static PyObject *
-Loop__add_reader(LoopObject *self, PyObject *const *args, Py_ssize_t nargs)
+Loop__add_reader(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
 {
-    return add_callback(self, args, nargs, WATCH_READ, "_add_reader");
+    return add_callback(self, args, nargs, kwnames, WATCH_READ, "_add_reader");
 }
 
 static PyObject *
-Loop__add_writer(LoopObject *self, PyObject *const *args, Py_ssize_t nargs)
+Loop__add_writer(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *kwnames)
 {
-    return add_callback(self, args, nargs, WATCH_WRITE, "_add_writer");
+    return add_callback(self, args, nargs, kwnames, WATCH_WRITE, "_add_writer");
 }
 
 static PyObject *
@@ -107,13 +125,14 @@ Loop__transport_of(LoopObject *self, PyObject *fileobj)
 static PyObject *
 Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"sock",  "protocol", "waiter",
-                               "extra", "server",   NULL};
+    static char *keywords[] = {"sock",   "protocol", "waiter", "extra",
+                               "server", "context",  NULL};
     PyObject *sock;
     StreamParts parts = {0};
     if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "OO|O$OO:_make_socket_transport", keywords, &sock,
-            &parts.protocol, &parts.waiter, &parts.extra, &parts.server)) {
+            args, kwargs, "OO|O$OOO:_make_socket_transport", keywords, &sock,
+            &parts.protocol, &parts.waiter, &parts.extra, &parts.server,
+            &parts.context)) {
         return NULL;
     }
     Engine *engine = &self->engine;
@@ -134,12 +153,13 @@ Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
 static PyObject *
 Loop__listen(LoopObject *self, PyObject *args)
 {
-    PyObject *sock, *factory, *server;
+    PyObject *sock, *factory, *server, *context;
     int backlog;
-    if (!PyArg_ParseTuple(args, "OOOi:_listen", &sock, &factory, &server,
-                          &backlog)
+    if (!PyArg_ParseTuple(args, "OOOOi:_listen", &sock, &factory, &server,
+                          &context, &backlog)
         || engine_check_closed(&self->engine) < 0
-        || listener_start(&self->engine, sock, factory, server, backlog) < 0) {
+        || listener_start(&self->engine, sock, factory, server, context,
+                          backlog) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -156,12 +176,12 @@ Loop__unlisten(LoopObject *self, PyObject *sock)
 }
 
 PyDoc_STRVAR(add_reader_doc,
-             "_add_reader($self, fd, callback, /, *args)\n--\n\n"
+             "_add_reader($self, fd, callback, /, *args, context=None)\n--\n\n"
              "Call callback(*args) whenever the fd is readable; returns its "
              "asyncio.Handle.\n\n"
              "OSError for a fd that cannot be polled.");
 PyDoc_STRVAR(add_writer_doc,
-             "_add_writer($self, fd, callback, /, *args)\n--\n\n"
+             "_add_writer($self, fd, callback, /, *args, context=None)\n--\n\n"
              "Call callback(*args) whenever the fd is writable; returns its "
              "asyncio.Handle.\n\n"
              "OSError for a fd that cannot be polled.");
@@ -180,15 +200,17 @@ PyDoc_STRVAR(transport_of_doc,
              "The stream transport that owns the fd, or None.");
 PyDoc_STRVAR(make_socket_transport_doc,
              "_make_socket_transport($self, sock, protocol, waiter=None, *, "
-             "extra=None,\n                       server=None)\n--\n\n"
+             "extra=None,\n                       server=None, context=None)"
+             "\n--\n\n"
              "The transport of a connected socket.socket, which it owns from "
              "now on.\n\n"
              "connection_made() and the waiter's result come in the next "
              "turn.");
 PyDoc_STRVAR(listen_doc,
-             "_listen($self, sock, factory, server, backlog, /)\n--\n\n"
+             "_listen($self, sock, factory, server, context, backlog, /)\n--\n\n"
              "Accept on a listening socket.socket, without TLS; factory() "
-             "makes each\nconnection's protocol.");
+             "makes each\nconnection's protocol; all its callbacks run in a copy "
+             "of `context`, unless that is\nNone.");
 PyDoc_STRVAR(unlisten_doc,
              "_unlisten($self, sock, /)\n--\n\n"
              "Undo _listen(); the socket is left open.");
@@ -197,8 +219,8 @@ PyDoc_STRVAR(unlisten_doc,
     {#name, (PyCFunction)(void (*)(void))Loop_##name, flags, doc}
 
 PyMethodDef loop_net_methods[] = {
-    METHOD(_add_reader, METH_FASTCALL, add_reader_doc),
-    METHOD(_add_writer, METH_FASTCALL, add_writer_doc),
+    METHOD(_add_reader, METH_FASTCALL | METH_KEYWORDS, add_reader_doc),
+    METHOD(_add_writer, METH_FASTCALL | METH_KEYWORDS, add_writer_doc),
     METHOD(_remove_reader, METH_O, remove_reader_doc),
     METHOD(_remove_writer, METH_O, remove_writer_doc),
     METHOD(_watched_events, METH_O, watched_events_doc),

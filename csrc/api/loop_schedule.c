@@ -344,6 +344,9 @@ Loop_call_later(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
         PyErr_SetString(PyExc_TypeError, "delay must not be None");
         return NULL;
     }
+    if (overrides_check(engine) < 0) {
+        return NULL;
+    }
     PyObject *when = time_after(engine, call.first);
     PyObject *timer = NULL;
     if (when != NULL && engine->overrides & OVERRIDE_CALL_AT) {

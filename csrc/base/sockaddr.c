@@ -64,9 +64,15 @@ sockaddr_to_python(const SocketAddress *address)
 bool
 sockaddr_is_literal(PyObject *host)
 {
-    Py_ssize_t length;
-    const char *text =
-        PyUnicode_Check(host) ? PyUnicode_AsUTF8AndSize(host, &length) : NULL;
+    Py_ssize_t length = 0;
+    const char *text = NULL;
+    if (PyUnicode_Check(host)) {
+        text = PyUnicode_AsUTF8AndSize(host, &length);
+    }
+    else if (PyBytes_Check(host)) {
+        text = PyBytes_AS_STRING(host);
+        length = PyBytes_GET_SIZE(host);
+    }
     char address[INET6_ADDRSTRLEN];
     if (text == NULL || length >= (Py_ssize_t)sizeof(address)
         || strlen(text) != (size_t)length) {

@@ -24,7 +24,7 @@ typedef struct SocketAddress {
  * reference, NULL on failure. */
 PyObject *sockaddr_to_python(const SocketAddress *address);
 
-/* True for a str that getaddrinfo(3) takes as an address, without a question
+/* True for a str or bytes that getaddrinfo(3) takes as an address, without a question
  * to anybody: "127.0.0.1", "::1", "fe80::1%lo". */
 bool sockaddr_is_literal(PyObject *host);
 

@@ -66,13 +66,15 @@ int
 engine_close(Engine *engine)
 {
     engine->closed = true;
-    if (!engine->open) {
-        return 0;
-    }
+    /* Also on a closed engine: another thread may have passed its check before
+     * that and pushed after it. */
     inbox_take(&engine->inbox, &engine->ready);
     ready_discard_all(&engine->ready);
     ready_discard_all(&engine->turn_end);
     timer_heap_clear(&engine->timers);
+    if (!engine->open) {
+        return 0;
+    }
     signals_close(engine);
     int err = engine_close_uv(engine);
     ready_discard_all(&engine->fired);

@@ -42,7 +42,8 @@ struct Engine {
     bool in_turn;               /* entries run: turn_end comes for sure */
     int64_t polled_at;          /* clock of the last poll, in ns */
     int64_t shared_at;          /* when the GIL was last given up, in ns */
-    bool poll_now;              /* do not wait for `check_at` */
+    bool poll_now;              /* before the next turn: a timer is due, or
+                                   bytes have left and may be answered */
 
     /* libuv. */
     uv_loop_t uv;

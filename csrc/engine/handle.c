@@ -193,7 +193,7 @@ handle_push_threadsafe(HandleObject *handle)
     /* With a GIL the ready queue is ours while we hold it: one queue, one
      * order. libuv's callbacks, which run without it, fill another one. */
     handle_push(handle);
-    if (inbox_is_asleep(&engine->inbox)) {
+    if (engine->open && inbox_is_asleep(&engine->inbox)) {
         uv_async_send(&engine->wakeup);
     }
 }
@@ -301,21 +301,35 @@ timer_handle_new(Engine *engine, PyObject *when, PyObject *callback,
     return timer;
 }
 
-int
-engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg)
+/* The same through the method: call_soon(callback, arg, context=context). */
+static int
+call_replaced_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
+                        PyObject *context)
 {
-    if (engine_check_closed(engine) < 0) {
+    PyObject *names =
+        context ? PyTuple_Pack(1, STATE_NAME(engine->state, context)) : NULL;
+    if (context != NULL && names == NULL) {
+        return -1;
+    }
+    PyObject *args[] = {engine->loop, callback, arg, context};
+    PyObject *result = PyObject_VectorcallMethod(
+        STATE_NAME(engine->state, call_soon), args, 3, names);
+    Py_XDECREF(names);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+int
+engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
+                 PyObject *context)
+{
+    if (engine_check_closed(engine) < 0 || overrides_check(engine) < 0) {
         return -1;
     }
     if (engine->overrides & OVERRIDE_CALL_SOON) {
-        PyObject *result = PyObject_CallMethodObjArgs(
-            engine->loop, STATE_NAME(engine->state, call_soon), callback, arg,
-            NULL);
-        Py_XDECREF(result);
-        return result == NULL ? -1 : 0;
+        return call_replaced_call_soon(engine, callback, arg, context);
     }
-    HandleObject *handle =
-        handle_new(engine, callback, &arg, arg != NULL, NULL);
+    HandleObject *handle = handle_new(engine, callback, &arg, 1, context);
     if (handle == NULL) {
         return -1;
     }
@@ -520,12 +534,13 @@ Handle_clear(HandleObject *self)
     return 0;
 }
 
+/* `list` is NULL when the module has gone already. */
 static void
 handle_free(HandleObject *handle, HandleFreeList *list)
 {
     PyTypeObject *type = Py_TYPE(handle);
 #if PYAIO_FREE_LISTS
-    if (list->count >= 0 && list->count < FREE_LIST_MAXIMUM) {
+    if (list != NULL && list->count >= 0 && list->count < FREE_LIST_MAXIMUM) {
         handle->loop = (PyObject *)list->head;
         list->head = handle;
         list->count++;
@@ -552,11 +567,20 @@ handle_dealloc(HandleObject *self, HandleFreeList *list)
     Py_XDECREF(loop);           /* last: the loop may go with it */
 }
 
+/* The state of the module that made the type; NULL when the collector has
+ * already taken the two apart. */
+static ModuleState *
+state_of_dying(void *self)
+{
+    PyObject *module = ((PyHeapTypeObject *)Py_TYPE(self))->ht_module;
+    return module != NULL ? PyModule_GetState(module) : NULL;
+}
+
 static void
 Handle_dealloc(HandleObject *self)
 {
-    ModuleState *state = PyType_GetModuleState(Py_TYPE(self));
-    handle_dealloc(self, &state->free_handles);
+    ModuleState *state = state_of_dying(self);
+    handle_dealloc(self, state ? &state->free_handles : NULL);
 }
 
 static int
@@ -569,9 +593,9 @@ TimerHandle_traverse(TimerHandleObject *self, visitproc visit, void *arg)
 static void
 TimerHandle_dealloc(TimerHandleObject *self)
 {
-    ModuleState *state = PyType_GetModuleState(Py_TYPE(self));
+    ModuleState *state = state_of_dying(self);
     Py_CLEAR(self->when);
-    handle_dealloc(&self->handle, &state->free_timer_handles);
+    handle_dealloc(&self->handle, state ? &state->free_timer_handles : NULL);
 }
 
 static void

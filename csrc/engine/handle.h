@@ -67,9 +67,11 @@ int handle_run_now(HandleObject *handle);
  * set when the repr() that debug mode keeps has failed. */
 int handle_cancel_steal(HandleObject *handle);
 
-/* loop.call_soon() for our own C: through the method where somebody has
- * replaced it. Borrows everything. -1 with an exception set. */
-int engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg);
+/* loop.call_soon(callback, arg, context=context) for our own C: through the
+ * method where somebody has replaced it. Borrows everything; a NULL context is
+ * a copy of the current one. -1 with an exception set. */
+int engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
+                     PyObject *context);
 
 int handle_setup(PyObject *module, ModuleState *state);
 void handle_free_list_clear(ModuleState *state);

@@ -21,7 +21,8 @@ typedef struct ListenerObject {
     PyObject *factory;          /* owned: makes the protocols */
     PyObject *sock;             /* owned socket.socket */
     PyObject *server;           /* owned asyncio.Server, or None */
-    PyObject *context;          /* owned: whose copies connections run in */
+    PyObject *context;          /* owned: whose copies connections start in */
+    bool owns_callbacks;        /* and in which they stay, since 3.15 */
     TimerHandleObject *retry;   /* owned; NULL unless out of fds */
     FdWatcher *watcher;         /* owned; NULL once stopped */
     SocketFacts facts;
@@ -48,7 +49,8 @@ admit_failed(ListenerObject *listener, PyObject *protocol)
 
 /* Takes the fd, whatever happens. */
 static int
-listener_admit(ListenerObject *listener, int fd, const SocketAddress *peer)
+listener_admit(ListenerObject *listener, int fd, const SocketAddress *peer,
+               PyObject *context)
 {
     PyObject *protocol = PyObject_CallNoArgs(listener->factory);
     if (protocol == NULL) {
@@ -68,6 +70,7 @@ listener_admit(ListenerObject *listener, int fd, const SocketAddress *peer)
         .proto = facts.proto,
         .peer = peer,
         .server = listener->server,
+        .context = listener->owns_callbacks ? context : NULL,
     };
     PyObject *stream = stream_new(listener->engine, &parts);
     int err = stream == NULL ? admit_failed(listener, protocol) : 0;
@@ -86,7 +89,7 @@ listener_admit_in_context(ListenerObject *listener, int fd,
         close(fd);
         return -1;
     }
-    int err = listener_admit(listener, fd, peer);
+    int err = listener_admit(listener, fd, peer, context);
     if (PyContext_Exit(context) < 0) {
         err = -1;
     }
@@ -203,7 +206,8 @@ static const WatcherOps listener_ops = {.on_ready = listener_on_ready};
 
 static int
 listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
-              PyObject *factory, PyObject *server, int backlog)
+              PyObject *factory, PyObject *server, PyObject *context,
+              int backlog)
 {
     listener->engine = engine;
     listener->loop = Py_NewRef(engine->loop);
@@ -211,7 +215,9 @@ listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
     listener->factory = Py_NewRef(factory);
     listener->server = Py_NewRef(server ? server : Py_None);
     listener->backlog = backlog > 0 ? backlog : 1;
-    listener->context = PyContext_CopyCurrent();
+    listener->owns_callbacks = context != Py_None;
+    listener->context = listener->owns_callbacks ? Py_NewRef(context)
+                                                 : PyContext_CopyCurrent();
     if (listener->context == NULL
         || socket_facts(engine->state, sock, &listener->facts) < 0) {
         return -1;
@@ -226,14 +232,15 @@ listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
 
 int
 listener_start(Engine *engine, PyObject *sock, PyObject *factory,
-               PyObject *server, int backlog)
+               PyObject *server, PyObject *context, int backlog)
 {
     PyTypeObject *type = engine->state->listener_type;
     ListenerObject *listener = (ListenerObject *)type->tp_alloc(type, 0);
     if (listener == NULL) {
         return -1;
     }
-    int err = listener_init(listener, engine, sock, factory, server, backlog);
+    int err = listener_init(listener, engine, sock, factory, server,
+                            context, backlog);
     if (err == 0) {
         watcher_set(listener->watcher, WATCH_READ);     /* holds it */
     }

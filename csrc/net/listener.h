@@ -6,10 +6,11 @@
 #include "engine/engine.h"
 
 /* Starts to accept on `sock` (socket.socket); at most `backlog` connections an
- * event. `server` may be None. Borrows everything; the engine holds the
+ * event. `server` may be None; `context`, whose copies all callbacks of the
+ * connections run in, too: then each runs in a copy of this one. Borrows everything; the engine holds the
  * listener until listener_stop(). -1 with an exception set. */
 int listener_start(Engine *engine, PyObject *sock, PyObject *factory,
-                   PyObject *server, int backlog);
+                   PyObject *server, PyObject *context, int backlog);
 
 /* Stops to accept on the fd, and retries nothing. 0 also when nobody does. */
 int listener_stop(Engine *engine, int fd);

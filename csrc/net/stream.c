@@ -109,7 +109,8 @@ stream_schedule_start(StreamObject *stream)
         stream->protocol, STATE_NAME(engine->state, connection_made));
     int err = made == NULL
                   ? -1
-                  : engine_call_soon(engine, made, (PyObject *)stream);
+                  : engine_call_soon(engine, made, (PyObject *)stream,
+                                     stream->own_context);
     Py_XDECREF(made);
     if (err == 0) {
         Py_INCREF(stream);      /* dropped by start_run() or _discard() */
@@ -144,10 +145,19 @@ stream_detach_server(StreamObject *stream)
     return err;
 }
 
+/* What accept() said, or the socket says now: after a reset it would not. */
 static int
 stream_take_peer(StreamObject *stream, const SocketAddress *peer)
 {
-    if (peer == NULL || peer->length == 0) {
+    SocketAddress asked = {.length = sizeof(asked.address)};
+    if (peer == NULL) {
+        if (getpeername(stream->fd, &asked.address.any, &asked.length) < 0
+            || asked.length > sizeof(asked.address)) {
+            return 0;
+        }
+        peer = &asked;
+    }
+    if (peer->length == 0) {
         return 0;
     }
     /* Only as much as the address needs: most are 16 bytes. */
@@ -164,6 +174,13 @@ stream_take_peer(StreamObject *stream, const SocketAddress *peer)
     return 0;
 }
 
+PyObject *
+stream_copy_context(StreamObject *stream)
+{
+    return stream->own_context != NULL ? Py_NewRef(stream->own_context)
+                                       : PyContext_CopyCurrent();
+}
+
 static int
 stream_init(StreamObject *stream, const StreamParts *parts)
 {
@@ -178,7 +195,8 @@ stream_init(StreamObject *stream, const StreamParts *parts)
             return -1;
         }
     }
-    stream->context = PyContext_CopyCurrent();
+    stream->own_context = Py_XNewRef(not_none(parts->context));
+    stream->context = stream_copy_context(stream);
     if (stream->context == NULL) {
         return -1;
     }
@@ -187,16 +205,14 @@ stream_init(StreamObject *stream, const StreamParts *parts)
     if (stream->watcher == NULL) {
         return -1;
     }
-    if (parts->server != NULL && parts->server != Py_None) {
+    if (not_none(parts->server) != NULL) {
         if (server_call(parts->server, STATE_NAME(engine->state, _attach),
                         stream) < 0) {
             return -1;
         }
         stream->server = Py_NewRef(parts->server);
     }
-    if (parts->waiter != NULL && parts->waiter != Py_None) {
-        stream->waiter = Py_NewRef(parts->waiter);
-    }
+    stream->waiter = Py_XNewRef(not_none(parts->waiter));
     return stream_schedule_start(stream);
 }
 
@@ -277,6 +293,7 @@ stream_close_fd(StreamObject *stream)
     FdWatcher *watcher = stream->watcher;
     stream->watcher = NULL;
     stream->finished = true;
+    stream->engine->poll_now = true;    /* the peer may be a stream of ours */
     if (watcher != NULL) {
         watcher_close(watcher);
     }
@@ -300,7 +317,8 @@ stream_schedule_lost(StreamObject *stream, PyObject *exc)
     if (method == NULL) {
         return -1;
     }
-    int err = engine_call_soon(stream->engine, method, exc);
+    int err = engine_call_soon(stream->engine, method, exc,
+                               stream->own_context);
     Py_DECREF(method);
     return err;
 }
@@ -549,7 +567,7 @@ Stream_resume_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
         Py_RETURN_NONE;
     }
     /* From here on reads call the protocol in the context of who resumed. */
-    PyObject *context = PyContext_CopyCurrent();
+    PyObject *context = stream_copy_context(self);
     if (context == NULL) {
         return NULL;
     }
@@ -744,6 +762,7 @@ Stream_traverse(StreamObject *self, visitproc visit, void *arg)
     Py_VISIT(self->loop);
     Py_VISIT(self->protocol);
     Py_VISIT(self->server);
+    Py_VISIT(self->own_context);
     Py_VISIT(self->context);
     Py_VISIT(self->write_context);
     Py_VISIT(self->sock);
@@ -803,6 +822,7 @@ Stream_dealloc(StreamObject *self)
     Stream_clear(self);
     write_queue_clear(&self->queue);
     PyMem_Free(self->peer);
+    Py_CLEAR(self->own_context);
     Py_CLEAR(self->context);
     Py_CLEAR(self->sock);
     Py_CLEAR(self->loop);
@@ -894,8 +914,8 @@ stream_add_constants(PyTypeObject *type)
 int
 stream_setup(PyObject *module, ModuleState *state)
 {
-    PyObject *base = module_import_base("asyncio.transports", "Transport",
-                                        STREAM_BASE_SIZE);
+    PyObject *base = module_import_base("asyncio.transports",
+                                        "_FlowControlMixin", STREAM_BASE_SIZE);
     if (base == NULL) {
         return -1;
     }

@@ -12,8 +12,9 @@
 #include "engine/watcher.h"
 #include "net/write_queue.h"
 
-/* Room for the fields of asyncio.Transport: 24 bytes in 3.11 to 3.13. */
-#define STREAM_BASE_SIZE 32
+/* Room for the fields of asyncio's _FlowControlMixin, the Transport that its
+ * sendfile() insists on: 56 bytes in 3.11 to 3.13. Ours win over them. */
+#define STREAM_BASE_SIZE 64
 
 typedef struct StreamObject {
     union {
@@ -24,6 +25,8 @@ typedef struct StreamObject {
     PyObject *loop;             /* owned; NULL only while half made */
     PyObject *protocol;         /* owned; NULL once connection_lost() is over */
     PyObject *server;           /* owned asyncio.Server that counts us, or NULL */
+    PyObject *own_context;      /* owned: in which all callbacks run, since
+                                   3.15; NULL: as follows */
     PyObject *context;          /* owned: in which reads call the protocol */
     PyObject *write_context;    /* owned: the same for writes, or NULL */
 
@@ -71,13 +74,24 @@ typedef struct StreamParts {
     PyObject *waiter;           /* future to wake when reading starts, or NULL */
     PyObject *extra;            /* dict to start from, or NULL */
     PyObject *server;           /* or NULL */
+    PyObject *context;          /* of all callbacks; NULL or None: copies of
+                                   the one in which each is scheduled */
 } StreamParts;
+
+/* NULL for what is absent or None. */
+static inline PyObject *
+not_none(PyObject *object)
+{
+    return object == Py_None ? NULL : object;
+}
 
 /* stream.c. Schedules connection_made(). New reference, NULL on failure. */
 PyObject *stream_new(Engine *engine, const StreamParts *parts);
 /* Watches for what `reading` and `write_armed` say. The caller holds the
  * stream. */
 void stream_update_watch(StreamObject *stream);
+/* The context for callbacks that are asked for now. New reference. */
+PyObject *stream_copy_context(StreamObject *stream);
 /* close(): what is queued is sent first. -1 with an exception set. */
 int stream_close(StreamObject *stream);
 /* Closes at once; connection_lost(exc) follows. `exc` is borrowed, may be

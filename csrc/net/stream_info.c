@@ -54,14 +54,12 @@ make_socket_info(StreamObject *stream)
     return PyObject_CallOneArg(stream->engine->state->transport_socket, sock);
 }
 
-typedef int (*AskAddress)(int fd, struct sockaddr *address, socklen_t *length);
-
 static PyObject *
-make_address(StreamObject *stream, AskAddress ask)
+make_sockname(StreamObject *stream)
 {
     SocketAddress address = {.length = sizeof(address.address)};
     if (stream->finished
-        || ask(stream->fd, &address.address.any, &address.length) < 0
+        || getsockname(stream->fd, &address.address.any, &address.length) < 0
         || address.length > sizeof(address.address)) {
         Py_RETURN_NONE;
     }
@@ -76,11 +74,11 @@ make_info(StreamObject *stream, PyObject *name)
         return make_socket_info(stream);
     }
     if (PyUnicode_Compare(name, STATE_NAME(state, sockname)) == 0) {
-        return make_address(stream, getsockname);
+        return make_sockname(stream);
     }
     if (PyUnicode_Compare(name, STATE_NAME(state, peername)) == 0) {
         return stream->peer != NULL ? sockaddr_to_python(stream->peer)
-                                    : make_address(stream, getpeername);
+                                    : Py_NewRef(Py_None);
     }
     return NULL;
 }

@@ -39,6 +39,7 @@ send_vectors(StreamObject *stream, struct iovec *vectors, int count)
         }
         PyErr_SetFromErrno(PyExc_OSError);
     }
+    stream->engine->poll_now = true;    /* the answer may be there already */
     return sent;
 }
 
@@ -129,7 +130,7 @@ arm_writer(StreamObject *stream)
     if (!stream->write_armed) {
         /* Flow control will call the protocol from here on: in the context
          * of whoever wrote too much. */
-        PyObject *context = PyContext_CopyCurrent();
+        PyObject *context = stream_copy_context(stream);
         if (context == NULL) {
             return -1;
         }
@@ -337,6 +338,19 @@ check_may_write(StreamObject *stream, const char *method)
     return 0;
 }
 
+static int
+type_error(PyObject *data)
+{
+    PyObject *name = PyType_GetName(Py_TYPE(data));
+    if (name != NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "data argument must be a bytes-like object, not %R",
+                     name);
+        Py_DECREF(name);
+    }
+    return -1;
+}
+
 int
 stream_write_object(StreamObject *stream, PyObject *data)
 {
@@ -351,10 +365,7 @@ stream_write_object(StreamObject *stream, PyObject *data)
     }
     if (!PyBytes_Check(data) && !PyByteArray_Check(data)
         && !PyMemoryView_Check(data)) {
-        PyErr_Format(PyExc_TypeError,
-                     "data argument must be a bytes-like object, not '%s'",
-                     Py_TYPE(data)->tp_name);
-        return -1;
+        return type_error(data);
     }
     if (check_may_write(stream, "write") < 0) {
         return -1;
