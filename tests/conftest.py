@@ -30,6 +30,9 @@ settings.load_profile("suite")
 
 LOOP_KINDS = ("pyaio", "asyncio")
 
+#: What the collector could not free after the last test; it stays for those that follow.
+stuck_garbage = 0
+
 
 def pytest_configure(config):
     config.getini("filterwarnings").insert(0, "error")
@@ -65,6 +68,12 @@ def loop_factory(loop_kind):
     return _warmed_factory(loop_kind)
 
 
+@pytest.fixture(scope="session")
+def loop_factories():
+    """The factories of both kinds, {kind: factory}, for a test that compares their loops."""
+    return {kind: _warmed_factory(kind) for kind in LOOP_KINDS}
+
+
 @pytest.fixture
 def loop_class(loop_kind, loop_factory):
     """The class of the loops, for subclassing and for patching methods on it."""
@@ -88,7 +97,9 @@ def nothing_left_alive(request, reports):
         request.getfixturevalue("loop_factory")  # before the count: see _warmed_factory
     threads, fds = threading.enumerate(), helpers.open_fds()
     yield
-    helpers.collect()
+    global stuck_garbage
+    stuck_before, stuck_garbage = stuck_garbage, helpers.collect()
+    assert stuck_garbage <= stuck_before, "garbage that the collector cannot free"
     assert helpers.leaked_threads(threads) == [], "threads left behind"
     left = {n: what for n, what in helpers.open_fds().items() if fds.get(n) != what}
     assert left == {}, "descriptors left open"

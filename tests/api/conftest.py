@@ -3,8 +3,8 @@
 import pytest
 
 
-@pytest.fixture
-def pyaio():
+@pytest.fixture(scope="session")
+def pyaio(loop_factories):
     """The package, imported when a test asks for it: see helpers.loop_factory_of."""
     import pyaio
 

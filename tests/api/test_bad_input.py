@@ -9,7 +9,7 @@ import signal
 from concurrent.futures import Executor
 
 import pytest
-from helpers import HANG, HandlerCalls, drain, loop_factory_of
+from helpers import HANG, HandlerCalls, drain
 
 BAD_CALLS = {
     # Wrong number and names of arguments
@@ -114,9 +114,9 @@ def finish(loop, future):
         loop.run_until_complete(loop.shutdown_default_executor())
 
 
-def outcome(kind, call, debug):
-    """Make *call* on a new loop of *kind*; return the types of what it raises and reports."""
-    loop = loop_factory_of(kind)()
+def outcome(factory, call, debug):
+    """Make *call* on a new loop; return the types of what it raises and reports."""
+    loop = factory()
     loop.set_debug(debug)
     loop.slow_callback_duration = HANG
     reported = HandlerCalls()
@@ -136,16 +136,16 @@ def outcome(kind, call, debug):
 
 @pytest.mark.parametrize("debug", [False, True], ids=["plain", "debug"])
 @pytest.mark.parametrize("call", BAD_CALLS.values(), ids=BAD_CALLS)
-def test_a_bad_call_raises_what_asyncio_raises(call, debug):
-    expected = outcome("asyncio", call, debug)
-    assert outcome("pyaio", call, debug) == expected
+def test_a_bad_call_raises_what_asyncio_raises(loop_factories, call, debug):
+    expected = outcome(loop_factories["asyncio"], call, debug)
+    assert outcome(loop_factories["pyaio"], call, debug) == expected
 
 
 @pytest.mark.parametrize("call", BAD_CALLS.values(), ids=BAD_CALLS)
 def test_the_table_holds_bad_calls_only(call):
     # Guards the test above: a call that asyncio does not mind would compare nothing.
     harmless = {BAD_CALLS["remove_writer(unopened)"]}
-    raised, reported = outcome("asyncio", call, False)
+    raised, reported = outcome(asyncio.SelectorEventLoop, call, False)
     assert raised or reported or call in harmless
 
 
