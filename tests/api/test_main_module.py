@@ -180,9 +180,12 @@ def test_exit_handlers_and_threads_end_as_usual(both, tmp_path):
     write(
         tmp_path / "script.py",
         """
-        import atexit, threading, time
+        import atexit, threading
         atexit.register(print, "at exit")
-        threading.Thread(target=lambda: (time.sleep(0.01), print("thread"))).start()
+        def work():
+            threading.main_thread().join()
+            print("thread")
+        threading.Thread(target=work).start()
         print("main")
         """,
     )
@@ -344,6 +347,17 @@ def test_an_unknown_option_is_refused(pyaio):
 def test_help_shows_the_usage(pyaio, option):
     done = run_python("-m", "pyaio", option)
     assert done.returncode == 0 and "python -m pyaio" in done.stdout
+
+
+def test_on_a_terminal_it_shows_the_usage_without_arguments(pyaio):
+    ours, theirs = os.openpty()
+    try:
+        command = [sys.executable, "-m", "pyaio"]
+        out = subprocess.check_output(command, stdin=theirs, text=True, timeout=HANG)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert "python -m pyaio" in out
 
 
 # The loops that it gets
