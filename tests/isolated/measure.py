@@ -1,0 +1,56 @@
+"""Runs in the child processes: what a process holds, and whether repeated rounds add to it."""
+
+import gc
+import os
+import resource
+import sys
+
+PAGE = resource.getpagesize()
+
+
+def resident():
+    """Return the bytes of memory that the process has resident."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * PAGE
+
+
+def descriptors():
+    """Return how many descriptors are open."""
+    return len(os.listdir("/proc/self/fd")) - 1
+
+
+def held():
+    """Return (descriptors, blocks of Python's allocator, resident bytes) after a collection."""
+    for _ in range(5):
+        if not gc.collect():
+            break
+    return descriptors(), sys.getallocatedblocks(), resident()
+
+
+def allow_descriptors(count):
+    """Raise the limit of descriptors to *count*; return False where the machine forbids it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        return False
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
+    return True
+
+
+def check_steady(round_, *, things, warm=3, rounds=6, blocks=0.1, size=64):
+    """Fail if rounds of *things* things each leave descriptors or memory behind.
+
+    What grows by *blocks* allocator blocks or by *size* bytes for each thing is a leak; the free
+    lists and arenas of the first *warm* rounds are not, nor are some 200 blocks and 2 MiB of noise.
+    """
+    for _ in range(warm):
+        round_()
+        before = held()
+    for _ in range(rounds):
+        round_()
+        after = held()
+    grown = [now - then for now, then in zip(after, before, strict=True)]
+    limits = [0, 200 + blocks * things * rounds, (2 << 20) + size * things * rounds]
+    what = ["descriptors", "allocator blocks", "resident bytes"]
+    for name, growth, limit in zip(what, grown, limits, strict=True):
+        assert growth <= limit, f"{growth} {name} more after {rounds} rounds of {things}"

@@ -1,0 +1,139 @@
+"""A server whose process has no descriptor left: it reports, waits, and goes on."""
+
+PRELUDE = """
+import asyncio, contextlib, os, resource, socket, time
+
+class Answering(asyncio.Protocol):
+    def connection_made(self, transport):
+        transport.write(b"hello")
+        transport.close()
+
+reports = []
+loop = new_event_loop()
+loop.set_exception_handler(lambda loop, context: reports.append(context))
+# A backlog of one: asyncio reports once for each accept() that it tries in a row.
+server = loop.run_until_complete(loop.create_server(Answering, "127.0.0.1", 0, backlog=1))
+resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+client = socket.socket()
+taken = []
+
+def exhaust():
+    with contextlib.suppress(OSError):
+        while True:
+            taken.append(os.dup(0))
+
+def release():
+    while taken:
+        os.close(taken.pop())
+
+def until(condition):
+    async def wait():
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.01)
+    loop.run_until_complete(wait())
+
+def answered():
+    try:
+        return client.recv(10) == b"hello"
+    except BlockingIOError:
+        return False
+
+exhaust()
+client.connect(server.sockets[0].getsockname())
+client.setblocking(False)
+until(lambda: reports)
+"""
+
+FINISH = """
+client.close()
+loop.run_until_complete(asyncio.sleep(0.05))
+loop.close()
+"""
+
+
+def test_it_is_reported_and_the_connection_is_served_later(measured):
+    out = measured(
+        PRELUDE
+        + """
+print(reports[0]["message"], type(reports[0]["exception"]).__name__, sorted(reports[0]))
+print(type(reports[0]["socket"]).__name__)
+release()
+until(answered)
+print("served")
+server.close()
+"""
+        + FINISH
+    )
+    assert out == [
+        "socket.accept() out of system resource OSError ['exception', 'message', 'socket']",
+        "TransportSocket",
+        "served",
+    ]
+
+
+def test_it_does_not_spin(measured):
+    out = measured(
+        PRELUDE
+        + """
+before = time.process_time()
+loop.run_until_complete(asyncio.sleep(0.5))
+print(time.process_time() - before < 0.25, len(reports) < 5)
+release()
+until(answered)
+server.close()
+"""
+        + FINISH
+    )
+    assert out == ["True True"]
+
+
+def test_a_second_time_in_a_row(measured):
+    out = measured(
+        PRELUDE
+        + """
+until(lambda: len(reports) > 1)
+release()
+until(answered)
+print("served")
+server.close()
+"""
+        + FINISH
+    )
+    assert out == ["served"]
+
+
+def test_a_server_closed_meanwhile(measured):
+    """The timer of the back-off finds no server any more and must leave things alone."""
+    out = measured(
+        PRELUDE
+        + """
+server.close()
+release()
+number = os.dup(0)  # takes the number that the listener had
+del reports[:]
+loop.run_until_complete(asyncio.sleep(1.2))
+os.fstat(number)
+os.close(number)
+print(len([r for r in reports if loop_kind == "pyaio" or "socket" in r]))
+""".replace("loop_kind", "new_event_loop.__module__.split('.')[0]")
+        + FINISH
+    )
+    assert out == ["0"]
+
+
+def test_a_loop_closed_meanwhile(measured):
+    out = measured(
+        PRELUDE
+        + """
+server.close()
+loop.run_until_complete(asyncio.sleep(0))
+loop.close()
+release()
+client.close()
+again = new_event_loop()
+print(again.run_until_complete(asyncio.sleep(1.1, "fine")))
+again.close()
+"""
+    )
+    assert out == ["fine"]
