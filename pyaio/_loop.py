@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import threading
-import weakref
 from asyncio import base_events, events, sslproto
 from typing import Any, NamedTuple
 
@@ -39,13 +38,10 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     """
 
     def __init__(self) -> None:
-        # Past asyncio's selector and self-pipe, which nothing here uses.
-        base_events.BaseEventLoop.__init__(self)
-        self._transports: weakref.WeakValueDictionary[int, asyncio.BaseTransport]
-        self._transports = weakref.WeakValueDictionary()
-        self._signal_handlers: dict[int, asyncio.Handle] = {}
-        self._unix_server_sockets: dict[socket.socket, int] = {}
-        self._selector = SelectorView(self)
+        super().__init__(SelectorView(self))
+
+    def _make_self_pipe(self) -> None:
+        """Nothing: the native half has its own way to be woken."""
 
     # ---- running ----
 

@@ -8,6 +8,7 @@ asyncio.run(), asyncio.Runner and asyncio.new_event_loop() give pyaio loops.
 import asyncio
 import builtins
 import io
+import linecache
 import os
 import runpy
 import sys
@@ -144,7 +145,8 @@ def _argument(option: str, args: list[str]) -> str:
 
 def main() -> None:
     """The command line of ``python -m pyaio``: see the usage above."""
-    first, *rest = sys.argv[1:] or ["-h"]
+    # Without arguments: a program that is piped in, as python takes it.
+    first, *rest = sys.argv[1:] or ["-h" if sys.stdin.isatty() else ""]
     if first in ("-h", "--help"):
         print(_USAGE, end="")
         return
@@ -158,14 +160,17 @@ def main() -> None:
         sys.argv[:] = ["-c", *rest[1:]]
         if not sys.flags.safe_path:
             sys.path[0] = ""
+        if sys.version_info >= (3, 13):
+            # python shows the lines of a command in tracebacks since then.
+            linecache.cache["<string>"] = (len(code), None, code.splitlines(True), "<string>")
         _run_code(code, "<string>", None)
     elif first == "-m":
         module = _argument("-m", rest)
         sys.argv[:] = ["-m", *rest[1:]]
         _new_main(None)
         runpy._run_module_as_main(module)  # type: ignore[attr-defined]
-    elif first == "-":
-        sys.argv[:] = ["-", *rest]
+    elif first in ("-", ""):
+        sys.argv[:] = [first, *rest]
         _run_stdin()
     elif first.startswith("-"):
         _fail(f"unknown option {first}\n{_USAGE}")

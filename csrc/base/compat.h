@@ -37,6 +37,13 @@ PyErr_SetRaisedException(PyObject *exc)
 /* asyncio.Server._attach() and _detach() take the transport since 3.13. */
 #define PYAIO_SERVER_KNOWS_TRANSPORTS (PY_VERSION_HEX >= 0x030D0000)
 
+/* What write() calls its argument when it is none. */
+#if PY_VERSION_HEX >= 0x030E0000
+#define PYAIO_BYTES_LIKE "bytes, bytearray, or memoryview"
+#else
+#define PYAIO_BYTES_LIKE "bytes-like"
+#endif
+
 /* Module slots that say what the module can do, where the version asks. */
 #if PY_VERSION_HEX >= 0x030C0000
 #define PYAIO_SLOT_INTERPRETERS                                              \

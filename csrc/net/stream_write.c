@@ -344,7 +344,8 @@ type_error(PyObject *data)
     PyObject *name = PyType_GetName(Py_TYPE(data));
     if (name != NULL) {
         PyErr_Format(PyExc_TypeError,
-                     "data argument must be a bytes-like object, not %R",
+                     "data argument must be a " PYAIO_BYTES_LIKE
+                     " object, not %R",
                      name);
         Py_DECREF(name);
     }
