@@ -28,8 +28,7 @@ PyDoc_STRVAR(is_address_literal_doc,
 
 static PyMethodDef methods[] = {
     {"libuv_version", libuv_version, METH_NOARGS, libuv_version_doc},
-    {"is_address_literal", is_address_literal, METH_O,
-     is_address_literal_doc},
+    {"is_address_literal", is_address_literal, METH_O, is_address_literal_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -56,7 +55,7 @@ static int
 module_clear(PyObject *module)
 {
     ModuleState *state = PyModule_GetState(module);
-    handle_free_list_clear(state);      /* needs the types */
+    handle_free_list_clear(state); /* needs the types */
     module_state_clear(state);
     return 0;
 }
@@ -69,22 +68,16 @@ module_free(void *module)
 
 static PyModuleDef_Slot module_slots[] = {
     {Py_mod_exec, module_exec},
-    PYAIO_SLOT_INTERPRETERS
-    PYAIO_SLOT_GIL
-    {0, NULL},
+    PYAIO_SLOT_INTERPRETERS PYAIO_SLOT_GIL{0, NULL},
 };
 
 PyDoc_STRVAR(module_doc, "The native part of pyaio; import pyaio instead.");
 
 struct PyModuleDef core_module = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "pyaio._core",
-    .m_doc = module_doc,
-    .m_size = sizeof(ModuleState),
-    .m_methods = methods,
-    .m_slots = module_slots,
-    .m_traverse = module_traverse,
-    .m_clear = module_clear,
+    PyModuleDef_HEAD_INIT,         .m_name = "pyaio._core",
+    .m_doc = module_doc,           .m_size = sizeof(ModuleState),
+    .m_methods = methods,          .m_slots = module_slots,
+    .m_traverse = module_traverse, .m_clear = module_clear,
     .m_free = module_free,
 };
 

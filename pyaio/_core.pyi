@@ -1,16 +1,19 @@
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextvars import Context
-from typing import Any, TypeVar, final
+from typing import Any, TypeVarTuple, final
 
-_T = TypeVar("_T")
+from typing_extensions import disjoint_base
+
+_Ts = TypeVarTuple("_Ts")
 
 __version__: str
 
 def libuv_version() -> str: ...
 def is_address_literal(host: object, /) -> bool: ...
 
+@disjoint_base
 class Loop:
     _closed: bool
     _stopping: bool
@@ -19,32 +22,34 @@ class Loop:
     _current_handle: asyncio.Handle | None
     _task_factory: Any
     def call_soon(
-        self, callback: Callable[..., object], /, *args: Any, context: Context | None = None
+        self,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle: ...
     def call_soon_threadsafe(
-        self, callback: Callable[..., object], /, *args: Any, context: Context | None = None
+        self,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle: ...
     def call_later(
         self,
         delay: float,
-        callback: Callable[..., object],
-        /,
-        *args: Any,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle: ...
     def call_at(
         self,
         when: float,
-        callback: Callable[..., object],
-        /,
-        *args: Any,
+        callback: Callable[[*_Ts], object],
+        *args: *_Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle: ...
     def time(self) -> float: ...
     def create_future(self) -> asyncio.Future[Any]: ...
-    def create_task(
-        self, coro: Coroutine[Any, Any, _T], /, **kwargs: Any
-    ) -> asyncio.Task[_T]: ...
+    def create_task(self, coro: Any, **kwargs: Any) -> asyncio.Task[Any]: ...
     def stop(self) -> None: ...
     def is_running(self) -> bool: ...
     def is_closed(self) -> bool: ...
@@ -99,10 +104,12 @@ class Loop:
     def _unlisten(self, sock: socket.socket, /) -> None: ...
 
 @final
-class Handle(asyncio.Handle): ...
+class Handle(asyncio.Handle):
+    def get_context(self) -> Context: ...
 
 @final
-class TimerHandle(asyncio.TimerHandle): ...
+class TimerHandle(asyncio.TimerHandle):
+    def get_context(self) -> Context: ...
 
 @final
 class SocketTransport(asyncio.Transport): ...

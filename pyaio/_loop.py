@@ -18,6 +18,7 @@ from asyncio import base_events, events, sslproto
 from typing import Any, NamedTuple
 
 from pyaio import _core
+from pyaio._asyncio_hooks import SelectorEventLoop
 from pyaio._selector_view import SelectorView
 
 
@@ -30,7 +31,7 @@ class _WriteEnd(NamedTuple):
         return self.fd
 
 
-class Loop(_core.Loop, asyncio.SelectorEventLoop):
+class Loop(_core.Loop, SelectorEventLoop):
     """An asyncio event loop in C over libuv.
 
     Everything of asyncio.SelectorEventLoop, to which its documentation applies.
@@ -155,8 +156,14 @@ class Loop(_core.Loop, asyncio.SelectorEventLoop):
     ) -> asyncio.Transport:
         """TLS: asyncio's own protocol on a transport of ours."""
         self._ensure_fd_no_transport(rawsock)
-        tls = sslproto.SSLProtocol(
-            self, protocol, sslcontext, waiter, server_side, server_hostname, **timeouts
+        tls: Any = sslproto.SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,  # type: ignore[arg-type]  # None is fine
+            server_side,
+            server_hostname,
+            **timeouts,
         )
         self._make_socket_transport(rawsock, tls, extra=extra, server=server, context=context)
         return tls._app_transport
@@ -229,5 +236,3 @@ def _is_number(port: object) -> bool:
     if isinstance(port, (str, bytes)):
         return port.isdigit()
     return port is None or isinstance(port, int)
-
-

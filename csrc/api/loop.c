@@ -151,7 +151,7 @@ Loop_set_task_factory_attribute(LoopObject *self, PyObject *value,
     return 0;
 }
 
-#define ATTRIBUTE(name, get, set)                                            \
+#define ATTRIBUTE(name, get, set)                                             \
     {name, (getter)Loop_get_##get, (setter)Loop_set_##set, NULL, NULL}
 
 static PyGetSetDef Loop_getset[] = {

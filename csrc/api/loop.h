@@ -7,13 +7,13 @@
 typedef struct LoopObject {
     PyObject_HEAD
     Engine engine;
-    PyObject *task_factory;     /* owned, or NULL for none */
+    PyObject *task_factory; /* owned, or NULL for none */
 } LoopObject;
 
 /* The methods, by the file that defines them. */
-extern PyMethodDef loop_schedule_methods[];     /* loop_schedule.c */
-extern PyMethodDef loop_run_methods[];          /* loop_run.c */
-extern PyMethodDef loop_net_methods[];          /* loop_net.c */
+extern PyMethodDef loop_schedule_methods[]; /* loop_schedule.c */
+extern PyMethodDef loop_run_methods[];      /* loop_run.c */
+extern PyMethodDef loop_net_methods[];      /* loop_net.c */
 
 int loop_setup(PyObject *module, ModuleState *state);
 

@@ -80,7 +80,8 @@ static PyObject *
 Loop__add_writer(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
-    return add_callback(self, args, nargs, kwnames, WATCH_WRITE, "_add_writer");
+    return add_callback(self, args, nargs, kwnames, WATCH_WRITE,
+                        "_add_writer");
 }
 
 static PyObject *
@@ -159,7 +160,8 @@ Loop__listen(LoopObject *self, PyObject *args)
                           &context, &backlog)
         || engine_check_closed(&self->engine) < 0
         || listener_start(&self->engine, sock, factory, server, context,
-                          backlog) < 0) {
+                          backlog)
+               < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -215,7 +217,7 @@ PyDoc_STRVAR(unlisten_doc,
              "_unlisten($self, sock, /)\n--\n\n"
              "Undo _listen(); the socket is left open.");
 
-#define METHOD(name, flags, doc)                                             \
+#define METHOD(name, flags, doc)                                              \
     {#name, (PyCFunction)(void (*)(void))Loop_##name, flags, doc}
 
 PyMethodDef loop_net_methods[] = {

@@ -14,11 +14,11 @@
 
 /* (first, callback, *args, *, context=None), `first` absent for call_soon. */
 typedef struct Call {
-    PyObject *first;            /* borrowed: delay or when; NULL */
-    PyObject *callback;         /* borrowed */
-    PyObject *const *args;      /* borrowed */
+    PyObject *first;       /* borrowed: delay or when; NULL */
+    PyObject *callback;    /* borrowed */
+    PyObject *const *args; /* borrowed */
     Py_ssize_t nargs;
-    PyObject *context;          /* borrowed; NULL when not given */
+    PyObject *context; /* borrowed; NULL when not given */
 } Call;
 
 static int
@@ -50,7 +50,8 @@ call_take_keywords(ModuleState *state, Call *call, const char *method,
             call->context = values[i];
         }
         else if (call->callback == NULL
-                 && PyUnicode_Compare(name, STATE_NAME(state, callback)) == 0) {
+                 && PyUnicode_Compare(name, STATE_NAME(state, callback))
+                        == 0) {
             call->callback = values[i];
         }
         else if (first_name != NULL && call->first == NULL
@@ -120,7 +121,8 @@ Loop_call_soon(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
     Engine *engine = &self->engine;
     Call call;
     if (call_parse(engine->state, &call, "call_soon", NULL, args, nargs,
-                   kwnames) < 0
+                   kwnames)
+            < 0
         || engine_check_closed(engine) < 0
         || (engine->debug
             && call_check_debug(engine, "call_soon", call.callback, true)
@@ -147,11 +149,13 @@ Loop_call_soon_threadsafe(LoopObject *self, PyObject *const *args,
     Engine *engine = &self->engine;
     Call call;
     if (call_parse(engine->state, &call, "call_soon_threadsafe", NULL, args,
-                   nargs, kwnames) < 0
+                   nargs, kwnames)
+            < 0
         || engine_check_closed(engine) < 0
         || (engine->debug
             && call_check_debug(engine, "call_soon_threadsafe", call.callback,
-                                false) < 0)) {
+                                false)
+                   < 0)) {
         return NULL;
     }
     HandleObject *handle =
@@ -250,9 +254,8 @@ schedule_at(Engine *engine, PyObject *when, const Call *call, bool at_once)
                         "the time of a timer must not be NaN");
         return NULL;
     }
-    TimerHandleObject *timer =
-        timer_handle_new(engine, when, call->callback, call->args, call->nargs,
-                         call->context);
+    TimerHandleObject *timer = timer_handle_new(
+        engine, when, call->callback, call->args, call->nargs, call->context);
     if (timer == NULL) {
         return NULL;
     }
@@ -310,12 +313,14 @@ call_replaced_call_at(Engine *engine, PyObject *when, const Call *call)
 {
     ModuleState *state = engine->state;
     PyObject *result = NULL;
-    PyObject *method = PyObject_GetAttr(engine->loop, STATE_NAME(state, call_at));
+    PyObject *method =
+        PyObject_GetAttr(engine->loop, STATE_NAME(state, call_at));
     PyObject *args = PyTuple_New(call->nargs + 2);
     PyObject *kwargs = PyDict_New();
     if (method != NULL && args != NULL && kwargs != NULL
         && PyDict_SetItem(kwargs, STATE_NAME(state, context),
-                          call->context ? call->context : Py_None) == 0) {
+                          call->context ? call->context : Py_None)
+               == 0) {
         PyTuple_SET_ITEM(args, 0, Py_NewRef(when));
         PyTuple_SET_ITEM(args, 1, Py_NewRef(call->callback));
         for (Py_ssize_t i = 0; i < call->nargs; i++) {
@@ -419,11 +424,11 @@ Loop_create_task(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
 
 /* ---- the table ---- */
 
-#define FASTCALL(name)                                                       \
-    (PyCFunction)(void (*)(void))Loop_##name, METH_FASTCALL | METH_KEYWORDS
+#define FASTCALL(name)                                                        \
+    (PyCFunction)(void (*)(void)) Loop_##name, METH_FASTCALL | METH_KEYWORDS
 
 PyDoc_STRVAR(call_soon_doc,
-             "call_soon($self, callback, /, *args, context=None)\n--\n\n"
+             "call_soon($self, callback, *args, context=None)\n--\n\n"
              "Call callback(*args) in the next turn; returns an "
              "asyncio.Handle.\n\n"
              "Callbacks run in the order in which they were given, each once, "
@@ -431,19 +436,19 @@ PyDoc_STRVAR(call_soon_doc,
              "one. RuntimeError on a\nclosed loop. As "
              "asyncio.loop.call_soon().");
 PyDoc_STRVAR(call_soon_threadsafe_doc,
-             "call_soon_threadsafe($self, callback, /, *args, context=None)"
+             "call_soon_threadsafe($self, callback, *args, context=None)"
              "\n--\n\n"
              "call_soon() for other threads: wakes the loop if it waits.\n\n"
              "As asyncio.loop.call_soon_threadsafe().");
 PyDoc_STRVAR(call_later_doc,
-             "call_later($self, delay, callback, /, *args, context=None)"
+             "call_later($self, delay, callback, *args, context=None)"
              "\n--\n\n"
              "Call callback(*args) in `delay` seconds; returns an "
              "asyncio.TimerHandle.\n\n"
              "`delay` is an int or a float; 0 or less is as soon as possible, "
              "inf never.\nValueError for NaN. As asyncio.loop.call_later().");
 PyDoc_STRVAR(call_at_doc,
-             "call_at($self, when, callback, /, *args, context=None)\n--\n\n"
+             "call_at($self, when, callback, *args, context=None)\n--\n\n"
              "Call callback(*args) at the time `when` of loop.time(), in "
              "seconds.\n\nAs asyncio.loop.call_at().");
 PyDoc_STRVAR(time_doc,
@@ -453,7 +458,7 @@ PyDoc_STRVAR(create_future_doc,
              "create_future($self, /)\n--\n\n"
              "An asyncio.Future of this loop.");
 PyDoc_STRVAR(create_task_doc,
-             "create_task($self, coro, /, **kwargs)\n--\n\n"
+             "create_task($self, coro, **kwargs)\n--\n\n"
              "An asyncio.Task of this loop that runs the coroutine.\n\n"
              "The keywords are those of the running version's "
              "asyncio.loop.create_task().");

@@ -46,7 +46,7 @@ PyErr_SetRaisedException(PyObject *exc)
 
 /* Module slots that say what the module can do, where the version asks. */
 #if PY_VERSION_HEX >= 0x030C0000
-#define PYAIO_SLOT_INTERPRETERS                                              \
+#define PYAIO_SLOT_INTERPRETERS                                               \
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #else
 #define PYAIO_SLOT_INTERPRETERS

@@ -4,7 +4,7 @@
 #define PYAIO_BASE_PLATFORM_H
 
 #ifndef _GNU_SOURCE
-#define _GNU_SOURCE             /* accept4, pipe2 */
+#define _GNU_SOURCE /* accept4, pipe2 */
 #endif
 #include <errno.h>
 #include <fcntl.h>

@@ -76,7 +76,7 @@ sockaddr_is_literal(PyObject *host)
     char address[INET6_ADDRSTRLEN];
     if (text == NULL || length >= (Py_ssize_t)sizeof(address)
         || strlen(text) != (size_t)length) {
-        PyErr_Clear();          /* lone surrogates: not an address */
+        PyErr_Clear(); /* lone surrogates: not an address */
         return false;
     }
     memcpy(address, text, (size_t)length + 1);

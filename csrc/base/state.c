@@ -33,17 +33,17 @@ probe_format_callback(ModuleState *state)
 int
 module_state_init(ModuleState *state)
 {
-#define X(name)                                                              \
-    state->names.name = PyUnicode_InternFromString(#name);                   \
-    if (state->names.name == NULL) {                                         \
-        return -1;                                                           \
+#define X(name)                                                               \
+    state->names.name = PyUnicode_InternFromString(#name);                    \
+    if (state->names.name == NULL) {                                          \
+        return -1;                                                            \
     }
     STATE_NAMES(X)
 #undef X
-#define X(name, module, attribute)                                           \
-    state->name = import_attribute(module, attribute);                       \
-    if (state->name == NULL) {                                               \
-        return -1;                                                           \
+#define X(name, module, attribute)                                            \
+    state->name = import_attribute(module, attribute);                        \
+    if (state->name == NULL) {                                                \
+        return -1;                                                            \
     }
     STATE_IMPORTS(X)
 #undef X
@@ -110,7 +110,8 @@ module_import_base(const char *module, const char *name, Py_ssize_t reserved)
         || ((PyTypeObject *)base)->tp_basicsize > reserved) {
         PyErr_Format(PyExc_ImportError,
                      "pyaio does not fit this Python: %s.%s is larger than "
-                     "the %zd bytes kept for it", module, name, reserved);
+                     "the %zd bytes kept for it",
+                     module, name, reserved);
         Py_DECREF(base);
         return NULL;
     }

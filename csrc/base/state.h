@@ -9,72 +9,72 @@
 #include <Python.h>
 
 /* Names looked up at run time, interned once: STATE_NAME(state, call_at). */
-#define STATE_NAMES(X)                                                       \
-    X(_attach)                                                               \
-    X(_call_connection_lost)                                                 \
-    X(_check_callback)                                                       \
-    X(_detach)                                                               \
-    X(_process_self_data)                                                    \
-    X(callback)                                                              \
-    X(buffer_updated)                                                        \
-    X(call_at)                                                               \
-    X(call_exception_handler)                                                \
-    X(call_soon)                                                             \
-    X(close)                                                                 \
-    X(connection_lost)                                                       \
-    X(connection_made)                                                       \
-    X(context)                                                               \
-    X(create_future)                                                         \
-    X(create_task)                                                           \
-    X(data_received)                                                         \
-    X(delay)                                                                 \
-    X(debug)                                                                 \
-    X(done)                                                                  \
-    X(eof_received)                                                          \
-    X(family)                                                                \
-    X(exception)                                                             \
-    X(fileno)                                                                \
-    X(get_buffer)                                                            \
-    X(handle)                                                                \
-    X(loop)                                                                  \
-    X(message)                                                               \
-    X(pause_writing)                                                         \
-    X(peername)                                                              \
-    X(proto)                                                                 \
-    X(protocol)                                                              \
-    X(resume_writing)                                                        \
-    X(run)                                                                   \
-    X(set_exception)                                                         \
-    X(set_result)                                                            \
-    X(slow_callback_duration)                                                \
-    X(socket)                                                                \
-    X(sockname)                                                              \
-    X(source_traceback)                                                      \
-    X(time)                                                                  \
-    X(transport)                                                             \
-    X(type)                                                                  \
-    X(warning)                                                               \
+#define STATE_NAMES(X)                                                        \
+    X(_attach)                                                                \
+    X(_call_connection_lost)                                                  \
+    X(_check_callback)                                                        \
+    X(_detach)                                                                \
+    X(_process_self_data)                                                     \
+    X(callback)                                                               \
+    X(buffer_updated)                                                         \
+    X(call_at)                                                                \
+    X(call_exception_handler)                                                 \
+    X(call_soon)                                                              \
+    X(close)                                                                  \
+    X(connection_lost)                                                        \
+    X(connection_made)                                                        \
+    X(context)                                                                \
+    X(create_future)                                                          \
+    X(create_task)                                                            \
+    X(data_received)                                                          \
+    X(delay)                                                                  \
+    X(debug)                                                                  \
+    X(done)                                                                   \
+    X(eof_received)                                                           \
+    X(family)                                                                 \
+    X(exception)                                                              \
+    X(fileno)                                                                 \
+    X(get_buffer)                                                             \
+    X(handle)                                                                 \
+    X(loop)                                                                   \
+    X(message)                                                                \
+    X(pause_writing)                                                          \
+    X(peername)                                                               \
+    X(proto)                                                                  \
+    X(protocol)                                                               \
+    X(resume_writing)                                                         \
+    X(run)                                                                    \
+    X(set_exception)                                                          \
+    X(set_result)                                                             \
+    X(slow_callback_duration)                                                 \
+    X(socket)                                                                 \
+    X(sockname)                                                               \
+    X(source_traceback)                                                       \
+    X(time)                                                                   \
+    X(transport)                                                              \
+    X(type)                                                                   \
+    X(warning)                                                                \
     X(when)
 
 /* Taken from the standard library when the module is made. */
-#define STATE_IMPORTS(X)                                                     \
-    X(base_event_loop, "asyncio.base_events", "BaseEventLoop")               \
-    X(buffered_protocol, "asyncio.protocols", "BufferedProtocol")            \
-    X(extract_stack, "asyncio.format_helpers", "extract_stack")              \
-    X(format_callback, "asyncio.format_helpers", "_format_callback_source")  \
-    X(format_handle, "asyncio.base_events", "_format_handle")                \
-    X(future_type, "asyncio", "Future")                                      \
-    X(logger, "asyncio.log", "logger")                                       \
-    X(set_result_unless_cancelled, "asyncio.futures",                        \
-      "_set_result_unless_cancelled")                                        \
-    X(socket_type, "socket", "socket")                                       \
-    X(task_type, "asyncio", "Task")                                          \
+#define STATE_IMPORTS(X)                                                      \
+    X(base_event_loop, "asyncio.base_events", "BaseEventLoop")                \
+    X(buffered_protocol, "asyncio.protocols", "BufferedProtocol")             \
+    X(extract_stack, "asyncio.format_helpers", "extract_stack")               \
+    X(format_callback, "asyncio.format_helpers", "_format_callback_source")   \
+    X(format_handle, "asyncio.base_events", "_format_handle")                 \
+    X(future_type, "asyncio", "Future")                                       \
+    X(logger, "asyncio.log", "logger")                                        \
+    X(set_result_unless_cancelled, "asyncio.futures",                         \
+      "_set_result_unless_cancelled")                                         \
+    X(socket_type, "socket", "socket")                                        \
+    X(task_type, "asyncio", "Task")                                           \
     X(transport_socket, "asyncio.trsock", "TransportSocket")
 
 typedef struct HandleObject HandleObject;
 
 typedef struct HandleFreeList {
-    HandleObject *head;         /* linked through HandleObject.loop */
+    HandleObject *head; /* linked through HandleObject.loop */
     int count;
 } HandleFreeList;
 
@@ -96,7 +96,7 @@ typedef struct ModuleState {
 #undef X
     } names;
 
-    PyObject *loop_keyword;     /* ("loop",) */
+    PyObject *loop_keyword; /* ("loop",) */
 
     /* asyncio's helper has a `debug` argument since 3.13. */
     int format_callback_takes_debug;

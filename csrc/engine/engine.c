@@ -36,7 +36,7 @@ engine_init(Engine *engine, ModuleState *state, PyObject *loop)
 {
     engine->state = state;
     engine->loop = loop;
-    engine->closed = true;      /* until all is there */
+    engine->closed = true; /* until all is there */
     engine->turn_id = 1;
     engine->alarm_at = -1;
     if (forks_watch() < 0 || engine_init_uv(engine) < 0) {

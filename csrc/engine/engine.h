@@ -26,55 +26,55 @@ enum {
 };
 
 struct Engine {
-    ModuleState *state;         /* of the module; outlives every engine */
-    PyObject *loop;             /* borrowed: the Loop this is embedded in */
+    ModuleState *state; /* of the module; outlives every engine */
+    PyObject *loop;     /* borrowed: the Loop this is embedded in */
 
     /* What runs. */
-    ReadyQueue ready;           /* runs in the next turn */
-    ReadyQueue turn_end;        /* runs at the end of this turn: flushes */
-    Inbox inbox;                /* call_soon_threadsafe() of other threads */
+    ReadyQueue ready;    /* runs in the next turn */
+    ReadyQueue turn_end; /* runs at the end of this turn: flushes */
+    Inbox inbox;         /* call_soon_threadsafe() of other threads */
     TimerHeap timers;
 
     /* When to poll (engine/turn.c). */
-    uint32_t turns;             /* since the last poll */
-    uint32_t check_at;          /* number of turns at which to read the clock */
-    uint64_t turn_id;           /* of the turn that runs, never 0 */
-    bool in_turn;               /* entries run: turn_end comes for sure */
-    int64_t polled_at;          /* clock of the last poll, in ns */
-    int64_t shared_at;          /* when the GIL was last given up, in ns */
-    bool poll_now;              /* before the next turn: a timer is due, or
+    uint32_t turns;    /* since the last poll */
+    uint32_t check_at; /* number of turns at which to read the clock */
+    uint64_t turn_id;  /* of the turn that runs, never 0 */
+    bool in_turn;      /* entries run: turn_end comes for sure */
+    int64_t polled_at; /* clock of the last poll, in ns */
+    int64_t shared_at; /* when the GIL was last given up, in ns */
+    bool poll_now;     /* before the next turn: a timer is due, or
                                    bytes have left and may be answered */
 
     /* libuv. */
     uv_loop_t uv;
-    uv_async_t wakeup;          /* sent when the inbox fills in our sleep */
-    uv_timer_t alarm;           /* the one timer: the head of the heap */
-    int64_t alarm_at;           /* in ms of libuv's clock, -1 when not set */
-    ReadyQueue fired;           /* filled by libuv's callbacks in a poll */
-    FdWatcher **watchers;       /* by fd; entries may be NULL */
+    uv_async_t wakeup;    /* sent when the inbox fills in our sleep */
+    uv_timer_t alarm;     /* the one timer: the head of the heap */
+    int64_t alarm_at;     /* in ms of libuv's clock, -1 when not set */
+    ReadyQueue fired;     /* filled by libuv's callbacks in a poll */
+    FdWatcher **watchers; /* by fd; entries may be NULL */
     int watchers_size;
     FdWatcher *changed_watchers; /* libuv does not know of it yet */
-    bool open;                  /* `uv` has to be closed */
-    bool polling;               /* the GIL is given up, libuv waits */
-    unsigned forks;             /* forks_count() when `uv` was made */
+    bool open;                   /* `uv` has to be closed */
+    bool polling;                /* the GIL is given up, libuv waits */
+    unsigned forks;              /* forks_count() when `uv` was made */
 
     /* Signals (engine/signals.c). */
-    int signal_pipe[2];         /* read end, write end; -1 until needed */
+    int signal_pipe[2]; /* read end, write end; -1 until needed */
     FdWatcher *signal_watcher;
 
     /* State that asyncio's methods show. */
-    unsigned long thread_id;    /* of the thread that runs us, 0 when none */
+    unsigned long thread_id; /* of the thread that runs us, 0 when none */
     bool stopping;
     bool closed;
     bool debug;
-    PyObject *current_handle;   /* debug mode: what runs; may be NULL */
+    PyObject *current_handle; /* debug mode: what runs; may be NULL */
 
     /* Replaced methods. */
-    unsigned overrides;         /* OVERRIDE_* of the type and the instance */
-    unsigned own_overrides;     /* those set on the instance */
-    unsigned int type_version;  /* of the type when `overrides` was set */
+    unsigned overrides;        /* OVERRIDE_* of the type and the instance */
+    unsigned own_overrides;    /* those set on the instance */
+    unsigned int type_version; /* of the type when `overrides` was set */
 
-    char *scratch;              /* shared read buffer; NULL until needed */
+    char *scratch; /* shared read buffer; NULL until needed */
 };
 
 /* Bytes in Engine.scratch: what one read of a stream takes at the most, as in

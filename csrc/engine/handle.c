@@ -134,7 +134,7 @@ handle_run(ReadyEntry *entry, Engine *engine)
     HandleObject *handle = handle_of(entry);
     handle->queued = false;
     int err = handle->callback == NULL ? 0 : handle_run_now(handle);
-    Py_DECREF(handle);          /* taken by handle_push() */
+    Py_DECREF(handle); /* taken by handle_push() */
     return err;
 }
 
@@ -143,7 +143,7 @@ handle_discard(ReadyEntry *entry)
 {
     HandleObject *handle = handle_of(entry);
     handle->queued = false;
-    Py_DECREF(handle);          /* taken by handle_push() */
+    Py_DECREF(handle); /* taken by handle_push() */
 }
 
 static int
@@ -171,7 +171,7 @@ handle_push(HandleObject *handle)
 {
     if (!handle->queued) {
         handle->queued = true;
-        Py_INCREF(handle);      /* dropped by handle_run() or _discard() */
+        Py_INCREF(handle); /* dropped by handle_run() or _discard() */
         ready_push(&handle->engine->ready, &handle->entry);
     }
 }
@@ -183,7 +183,7 @@ handle_push_threadsafe(HandleObject *handle)
 #ifdef Py_GIL_DISABLED
     if (engine->thread_id != PyThread_get_thread_ident()) {
         handle->queued = true;
-        Py_INCREF(handle);      /* dropped by handle_run() or _discard() */
+        Py_INCREF(handle); /* dropped by handle_run() or _discard() */
         if (inbox_push(&engine->inbox, &handle->entry)) {
             uv_async_send(&engine->wakeup);
         }
@@ -564,7 +564,7 @@ handle_dealloc(HandleObject *self, HandleFreeList *list)
     PyObject *loop = self->loop;
     self->loop = NULL;
     handle_free(self, list);
-    Py_XDECREF(loop);           /* last: the loop may go with it */
+    Py_XDECREF(loop); /* last: the loop may go with it */
 }
 
 /* The state of the module that made the type; NULL when the collector has
@@ -603,7 +603,7 @@ free_list_clear(HandleFreeList *list)
 {
     HandleObject *handle = list->head;
     list->head = NULL;
-    list->count = -1;           /* takes no more */
+    list->count = -1; /* takes no more */
     while (handle != NULL) {
         HandleObject *next = (HandleObject *)handle->loop;
         PyObject_GC_Del(handle);
@@ -618,8 +618,8 @@ handle_free_list_clear(ModuleState *state)
     free_list_clear(&state->free_timer_handles);
 }
 
-#define HANDLE_OBJECT(name, field)                                           \
-    {name, (getter)Handle_get_object, NULL, NULL,                            \
+#define HANDLE_OBJECT(name, field)                                            \
+    {name, (getter)Handle_get_object, NULL, NULL,                             \
      (void *)offsetof(HandleObject, field)}
 
 /* What asyncio keeps in slots; its own code reads them, so they have to win
@@ -667,12 +667,13 @@ PyDoc_STRVAR(when_doc,
              "The time at which the callback is due, in seconds of the "
              "loop's clock (loop.time()), as a float.");
 
-#define HANDLE_METHODS                                                       \
-    {"cancelled", (PyCFunction)Handle_cancelled, METH_NOARGS,                \
-     cancelled_doc},                                                         \
-    {"get_context", (PyCFunction)Handle_get_context, METH_NOARGS,            \
-     get_context_doc},                                                       \
-    {"_run", (PyCFunction)Handle__run, METH_NOARGS, run_doc}
+#define HANDLE_METHODS                                                        \
+    {"cancelled", (PyCFunction)Handle_cancelled, METH_NOARGS, cancelled_doc}, \
+        {"get_context", (PyCFunction)Handle_get_context, METH_NOARGS,         \
+         get_context_doc},                                                    \
+    {                                                                         \
+        "_run", (PyCFunction)Handle__run, METH_NOARGS, run_doc                \
+    }
 
 static PyMethodDef Handle_methods[] = {
     {"cancel", (PyCFunction)Handle_cancel, METH_NOARGS, cancel_doc},
@@ -694,8 +695,8 @@ PyDoc_STRVAR(TimerHandle_doc,
              "What call_later() and call_at() return: an "
              "asyncio.TimerHandle.");
 
-#define HANDLE_FLAGS                                                         \
-    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC                                 \
+#define HANDLE_FLAGS                                                          \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC                                  \
      | Py_TPFLAGS_DISALLOW_INSTANTIATION)
 
 static PyType_Slot Handle_slots[] = {

@@ -23,24 +23,24 @@ struct HandleObject {
         PyObject ob_base;
         char room[HANDLE_BASE_SIZE];
     } base;
-    ReadyEntry entry;           /* in the ready queue or the inbox */
-    Engine *engine;             /* valid while `loop` is held */
-    PyObject *loop;             /* owned; NULL only in the free list */
-    PyObject *callback;         /* owned; NULL once cancelled */
-    PyObject *context;          /* owned */
+    ReadyEntry entry;                   /* in the ready queue or the inbox */
+    Engine *engine;                     /* valid while `loop` is held */
+    PyObject *loop;                     /* owned; NULL only in the free list */
+    PyObject *callback;                 /* owned; NULL once cancelled */
+    PyObject *context;                  /* owned */
     PyObject *args[HANDLE_INLINE_ARGS]; /* owned; the first nargs are set */
     PyObject *more_args;        /* owned tuple when nargs > 3, else NULL */
     PyObject *source_traceback; /* owned, debug mode only, else NULL */
-    PyObject *repr;             /* owned, of a handle cancelled in debug mode */
+    PyObject *repr; /* owned, of a handle cancelled in debug mode */
     Py_ssize_t nargs;
     bool cancelled;
-    bool queued;                /* the entry is in a queue, which owns us */
+    bool queued; /* the entry is in a queue, which owns us */
 };
 
 struct TimerHandleObject {
     HandleObject handle;
-    PyObject *when;             /* owned: the float that was asked for */
-    bool scheduled;             /* stands in the timer heap */
+    PyObject *when; /* owned: the float that was asked for */
+    bool scheduled; /* stands in the timer heap */
 };
 typedef struct TimerHandleObject TimerHandleObject;
 

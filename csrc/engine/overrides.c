@@ -3,7 +3,7 @@
 #include "engine/overrides.h"
 
 typedef struct Watched {
-    PyObject *name;             /* borrowed from the module state */
+    PyObject *name; /* borrowed from the module state */
     unsigned flag;
 } Watched;
 
@@ -26,7 +26,8 @@ is_replaced(Engine *engine, PyObject *name)
     if (ours == NULL) {
         return -1;
     }
-    PyObject *found = PyObject_GetAttr((PyObject *)Py_TYPE(engine->loop), name);
+    PyObject *found =
+        PyObject_GetAttr((PyObject *)Py_TYPE(engine->loop), name);
     int replaced = found == NULL ? -1 : found != ours;
     Py_XDECREF(found);
     Py_DECREF(ours);
@@ -67,7 +68,7 @@ overrides_note_own(Engine *engine, PyObject *name, bool present)
         else {
             engine->own_overrides &= ~watched[i].flag;
         }
-        engine->type_version = 0;       /* look again at the next check */
+        engine->type_version = 0; /* look again at the next check */
         engine->overrides |= engine->own_overrides;
         engine->poll_now = true;
     }

@@ -28,17 +28,17 @@ typedef struct ReadyOps {
 } ReadyOps;
 
 struct ReadyEntry {
-    ReadyEntry *next;           /* NULL at the tail and outside a queue */
+    ReadyEntry *next; /* NULL at the tail and outside a queue */
     const ReadyOps *ops;
 };
 
 typedef struct ReadyQueue {
     ReadyEntry *head;
-    ReadyEntry *tail;           /* meaningless while head is NULL */
+    ReadyEntry *tail; /* meaningless while head is NULL */
     size_t count;
 } ReadyQueue;
 
-#define CONTAINER_OF(pointer, type, member)                                  \
+#define CONTAINER_OF(pointer, type, member)                                   \
     ((type *)((char *)(pointer) - offsetof(type, member)))
 
 static inline bool

@@ -123,7 +123,8 @@ report_callback(Engine *engine, PyObject *handle, PyObject *callback,
     if (PyDict_SetItem(context, STATE_NAME(state, handle), handle) < 0
         || (source_traceback != NULL
             && PyDict_SetItem(context, STATE_NAME(state, source_traceback),
-                              source_traceback) < 0)) {
+                              source_traceback)
+                   < 0)) {
         Py_DECREF(context);
         return -1;
     }

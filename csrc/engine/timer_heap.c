@@ -130,7 +130,7 @@ heap_sweep(TimerHeap *heap)
     TimerHandleObject **dropped =
         PyMem_Malloc(heap->cancelled * sizeof(*dropped));
     if (dropped == NULL) {
-        return;                 /* they stay until they come up */
+        return; /* they stay until they come up */
     }
     size_t kept = 0, swept = 0;
     for (size_t i = 0; i < heap->count; i++) {

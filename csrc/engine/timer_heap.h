@@ -13,16 +13,16 @@
 typedef struct TimerHandleObject TimerHandleObject;
 
 typedef struct TimerEntry {
-    int64_t when;               /* ns of the loop's clock */
-    uint64_t seq;               /* order of setting */
-    TimerHandleObject *handle;  /* owned */
+    int64_t when;              /* ns of the loop's clock */
+    uint64_t seq;              /* order of setting */
+    TimerHandleObject *handle; /* owned */
 } TimerEntry;
 
 typedef struct TimerHeap {
-    TimerEntry *entries;        /* NULL while empty for the first time */
+    TimerEntry *entries; /* NULL while empty for the first time */
     size_t count;
     size_t capacity;
-    size_t cancelled;           /* of `count`, those that will not fire */
+    size_t cancelled; /* of `count`, those that will not fire */
     uint64_t next_seq;
 } TimerHeap;
 

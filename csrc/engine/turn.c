@@ -12,11 +12,11 @@
 #include "engine/overrides.h"
 #include "engine/watcher.h"
 
-#define POLL_TURNS 61           /* without a poll, at the most */
-#define POLL_NS 100000          /* the same in time */
-#define CHECK_TURNS 16          /* between two looks at the clock */
-#define SHARE_GIL_NS 5000000    /* the interpreter's switch interval */
-#define MAXIMUM_WAIT_MS (24 * 3600 * 1000)      /* as asyncio */
+#define POLL_TURNS 61        /* without a poll, at the most */
+#define POLL_NS 100000       /* the same in time */
+#define CHECK_TURNS 16       /* between two looks at the clock */
+#define SHARE_GIL_NS 5000000 /* the interpreter's switch interval */
+#define MAXIMUM_WAIT_MS (24 * 3600 * 1000) /* as asyncio */
 
 /* ---- waiting ---- */
 
@@ -41,9 +41,8 @@ alarm_set(Engine *engine, int64_t wait)
     }
     uv_update_time(&engine->uv);
     int64_t now = (int64_t)uv_hrtime();
-    int64_t at = wait_ms == MAXIMUM_WAIT_MS
-                     ? now / 1000000 + wait_ms
-                     : (now + wait + 999999) / 1000000;
+    int64_t at = wait_ms == MAXIMUM_WAIT_MS ? now / 1000000 + wait_ms
+                                            : (now + wait + 999999) / 1000000;
     if (at != engine->alarm_at) {
         int64_t timeout = at - (int64_t)uv_now(&engine->uv);
         uv_timer_start(&engine->alarm, on_alarm,
@@ -207,7 +206,7 @@ run_queue(Engine *engine, ReadyQueue *queue)
     for (size_t todo = queue->count; todo > 0; todo--) {
         ReadyEntry *entry = ready_pop(queue);
         if (entry->ops->run(entry, engine) < 0) {
-            return -1;          /* the rest stays for the next run */
+            return -1; /* the rest stays for the next run */
         }
     }
     return 0;
@@ -233,9 +232,9 @@ warn_slow(Engine *engine, PyObject *subject, double seconds)
         PyObject *format =
             PyUnicode_FromString("Executing %s took %.3f seconds");
         if (format != NULL) {
-            result = PyObject_CallMethodObjArgs(
-                state->logger, STATE_NAME(state, warning), format, text, took,
-                NULL);
+            result = PyObject_CallMethodObjArgs(state->logger,
+                                                STATE_NAME(state, warning),
+                                                format, text, took, NULL);
             Py_DECREF(format);
         }
     }

@@ -108,7 +108,7 @@ watcher_discard(ReadyEntry *entry)
 static int
 watcher_entry_traverse(ReadyEntry *entry, visitproc visit, void *arg)
 {
-    (void)entry;                /* watchers_traverse() visits the owner */
+    (void)entry; /* watchers_traverse() visits the owner */
     (void)visit;
     (void)arg;
     return 0;
@@ -241,7 +241,7 @@ void
 watcher_rearm(FdWatcher *watcher)
 {
     if (!watcher->closing) {
-        watcher->armed = -1;    /* differs from every interest */
+        watcher->armed = -1; /* differs from every interest */
         watcher_mark_changed(watcher);
     }
 }
@@ -338,7 +338,7 @@ watchers_release_all(Engine *engine)
         PyObject *owned = watcher->interest != 0 ? watcher->owner : NULL;
         watcher->interest = 0;
         watcher_release(watcher);
-        Py_XDECREF(owned);      /* may close the watcher */
+        Py_XDECREF(owned); /* may close the watcher */
     }
     PyMem_Free(engine->watchers);
     engine->watchers = NULL;

@@ -24,22 +24,22 @@ typedef struct WatcherOps {
 } WatcherOps;
 
 struct FdWatcher {
-    ReadyEntry entry;           /* in `fired`, then in `ready` */
+    ReadyEntry entry; /* in `fired`, then in `ready` */
     uv_poll_t poll;
     Engine *engine;
     const WatcherOps *ops;
-    PyObject *owner;            /* borrowed while interest is 0, else owned */
-    FdWatcher *next_changed;    /* link in Engine.changed_watchers */
+    PyObject *owner;         /* borrowed while interest is 0, else owned */
+    FdWatcher *next_changed; /* link in Engine.changed_watchers */
     int fd;
-    int interest;               /* WATCH_* that the owner wants */
-    int armed;                  /* WATCH_* that libuv has been asked for */
-    int events;                 /* WATCH_* that came and have not run */
-    bool exclusive;             /* nobody closes the fd behind our back */
-    bool queued;                /* the entry is in a queue */
-    bool changed;               /* stands in Engine.changed_watchers */
-    bool closing;               /* uv_close() has been called */
-    bool released;              /* libuv has let go of `poll` */
-    bool closed;                /* the owner has let go */
+    int interest;   /* WATCH_* that the owner wants */
+    int armed;      /* WATCH_* that libuv has been asked for */
+    int events;     /* WATCH_* that came and have not run */
+    bool exclusive; /* nobody closes the fd behind our back */
+    bool queued;    /* the entry is in a queue */
+    bool changed;   /* stands in Engine.changed_watchers */
+    bool closing;   /* uv_close() has been called */
+    bool released;  /* libuv has let go of `poll` */
+    bool closed;    /* the owner has let go */
 };
 
 /* Watches nothing yet. `owner` is borrowed: it closes the watcher before it

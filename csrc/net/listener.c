@@ -16,15 +16,15 @@
 
 typedef struct ListenerObject {
     PyObject_HEAD
-    Engine *engine;             /* valid while `loop` is held */
-    PyObject *loop;             /* owned */
-    PyObject *factory;          /* owned: makes the protocols */
-    PyObject *sock;             /* owned socket.socket */
-    PyObject *server;           /* owned asyncio.Server, or None */
-    PyObject *context;          /* owned: whose copies connections start in */
-    bool owns_callbacks;        /* and in which they stay, since 3.15 */
-    TimerHandleObject *retry;   /* owned; NULL unless out of fds */
-    FdWatcher *watcher;         /* owned; NULL once stopped */
+    Engine *engine;           /* valid while `loop` is held */
+    PyObject *loop;           /* owned */
+    PyObject *factory;        /* owned: makes the protocols */
+    PyObject *sock;           /* owned socket.socket */
+    PyObject *server;         /* owned asyncio.Server, or None */
+    PyObject *context;        /* owned: whose copies connections start in */
+    bool owns_callbacks;      /* and in which they stay, since 3.15 */
+    TimerHandleObject *retry; /* owned; NULL unless out of fds */
+    FdWatcher *watcher;       /* owned; NULL once stopped */
     SocketFacts facts;
     int backlog;
 } ListenerObject;
@@ -74,7 +74,7 @@ listener_admit(ListenerObject *listener, int fd, const SocketAddress *peer,
     };
     PyObject *stream = stream_new(listener->engine, &parts);
     int err = stream == NULL ? admit_failed(listener, protocol) : 0;
-    Py_XDECREF(stream);         /* the ready queue holds it */
+    Py_XDECREF(stream); /* the ready queue holds it */
     Py_DECREF(protocol);
     return err;
 }
@@ -132,7 +132,8 @@ listener_back_off(ListenerObject *listener)
     Engine *engine = listener->engine;
     PyObject *info = NULL;
     PyObject *raised = PyErr_GetRaisedException();
-    info = PyObject_CallOneArg(engine->state->transport_socket, listener->sock);
+    info =
+        PyObject_CallOneArg(engine->state->transport_socket, listener->sock);
     if (info == NULL) {
         PyErr_Clear();
     }
@@ -239,10 +240,10 @@ listener_start(Engine *engine, PyObject *sock, PyObject *factory,
     if (listener == NULL) {
         return -1;
     }
-    int err = listener_init(listener, engine, sock, factory, server,
-                            context, backlog);
+    int err = listener_init(listener, engine, sock, factory, server, context,
+                            backlog);
     if (err == 0) {
-        watcher_set(listener->watcher, WATCH_READ);     /* holds it */
+        watcher_set(listener->watcher, WATCH_READ); /* holds it */
     }
     Py_DECREF(listener);
     return err;

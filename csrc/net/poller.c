@@ -8,9 +8,9 @@
 
 typedef struct PollerObject {
     PyObject_HEAD
-    FdWatcher *watcher;         /* owned; NULL once closed */
-    HandleObject *reader;       /* owned, may be NULL */
-    HandleObject *writer;       /* owned, may be NULL */
+    FdWatcher *watcher;   /* owned; NULL once closed */
+    HandleObject *reader; /* owned, may be NULL */
+    HandleObject *writer; /* owned, may be NULL */
 } PollerObject;
 
 static HandleObject **
@@ -25,8 +25,8 @@ static void
 poller_update(PollerObject *poller)
 {
     FdWatcher *watcher = poller->watcher;
-    int interest = (poller->reader ? WATCH_READ : 0)
-                   | (poller->writer ? WATCH_WRITE : 0);
+    int interest =
+        (poller->reader ? WATCH_READ : 0) | (poller->writer ? WATCH_WRITE : 0);
     if (watcher != NULL && interest != 0) {
         watcher_set(watcher, interest);
     }

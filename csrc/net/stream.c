@@ -16,9 +16,9 @@ void
 stream_update_watch(StreamObject *stream)
 {
     if (stream->watcher != NULL) {
-        watcher_set(stream->watcher, (stream->reading ? WATCH_READ : 0)
-                                         | (stream->write_armed ? WATCH_WRITE
-                                                                : 0));
+        watcher_set(stream->watcher,
+                    (stream->reading ? WATCH_READ : 0)
+                        | (stream->write_armed ? WATCH_WRITE : 0));
     }
 }
 
@@ -62,14 +62,15 @@ start_run(ReadyEntry *entry, Engine *engine)
         PyObject *result = PyObject_CallFunctionObjArgs(
             engine->state->set_result_unless_cancelled, waiter, Py_None, NULL);
         if (result == NULL) {
-            err = report_raised(engine, "Exception in callback "
-                                        "_set_result_unless_cancelled()",
+            err = report_raised(engine,
+                                "Exception in callback "
+                                "_set_result_unless_cancelled()",
                                 "transport", stream, NULL);
         }
         Py_XDECREF(result);
         Py_DECREF(waiter);
     }
-    Py_DECREF(stream);          /* taken by stream_schedule_start() */
+    Py_DECREF(stream); /* taken by stream_schedule_start() */
     return err;
 }
 
@@ -77,7 +78,7 @@ static void
 start_discard(ReadyEntry *entry)
 {
     StreamObject *stream = stream_of_start(entry);
-    Py_DECREF(stream);          /* taken by stream_schedule_start() */
+    Py_DECREF(stream); /* taken by stream_schedule_start() */
 }
 
 static int
@@ -107,13 +108,12 @@ stream_schedule_start(StreamObject *stream)
     Engine *engine = stream->engine;
     PyObject *made = PyObject_GetAttr(
         stream->protocol, STATE_NAME(engine->state, connection_made));
-    int err = made == NULL
-                  ? -1
-                  : engine_call_soon(engine, made, (PyObject *)stream,
-                                     stream->own_context);
+    int err = made == NULL ? -1
+                           : engine_call_soon(engine, made, (PyObject *)stream,
+                                              stream->own_context);
     Py_XDECREF(made);
     if (err == 0) {
-        Py_INCREF(stream);      /* dropped by start_run() or _discard() */
+        Py_INCREF(stream); /* dropped by start_run() or _discard() */
         ready_push(&engine->ready, &stream->start);
     }
     return err;
@@ -162,7 +162,8 @@ stream_take_peer(StreamObject *stream, const SocketAddress *peer)
     }
     /* Only as much as the address needs: most are 16 bytes. */
     size_t size = offsetof(SocketAddress, address) + peer->length;
-    if (size < offsetof(SocketAddress, address) + sizeof(struct sockaddr_in6)) {
+    if (size
+        < offsetof(SocketAddress, address) + sizeof(struct sockaddr_in6)) {
         size = offsetof(SocketAddress, address) + sizeof(struct sockaddr_in6);
     }
     stream->peer = PyMem_Malloc(size);
@@ -207,7 +208,8 @@ stream_init(StreamObject *stream, const StreamParts *parts)
     }
     if (not_none(parts->server) != NULL) {
         if (server_call(parts->server, STATE_NAME(engine->state, _attach),
-                        stream) < 0) {
+                        stream)
+            < 0) {
             return -1;
         }
         stream->server = Py_NewRef(parts->server);
@@ -258,7 +260,7 @@ stream_new(Engine *engine, const StreamParts *parts)
     stream->proto = parts->proto;
     stream->start.ops = &stream_start_ops;
     stream->flush.ops = &stream_flush_ops;
-    stream->high_water = 64 * 1024;     /* asyncio's defaults */
+    stream->high_water = 64 * 1024; /* asyncio's defaults */
     stream->low_water = 16 * 1024;
     if (stream_init(stream, parts) < 0) {
         stream_abandon(stream);
@@ -293,7 +295,7 @@ stream_close_fd(StreamObject *stream)
     FdWatcher *watcher = stream->watcher;
     stream->watcher = NULL;
     stream->finished = true;
-    stream->engine->poll_now = true;    /* the peer may be a stream of ours */
+    stream->engine->poll_now = true; /* the peer may be a stream of ours */
     if (watcher != NULL) {
         watcher_close(watcher);
     }
@@ -317,8 +319,8 @@ stream_schedule_lost(StreamObject *stream, PyObject *exc)
     if (method == NULL) {
         return -1;
     }
-    int err = engine_call_soon(stream->engine, method, exc,
-                               stream->own_context);
+    int err =
+        engine_call_soon(stream->engine, method, exc, stream->own_context);
     Py_DECREF(method);
     return err;
 }
@@ -333,7 +335,7 @@ stream_close(StreamObject *stream)
         return -1;
     }
     if (stream->closing) {
-        return 0;               /* sending has failed, or its callback closed */
+        return 0; /* sending has failed, or its callback closed */
     }
     stream->closing = true;
     stream->reading = false;
@@ -367,9 +369,9 @@ log_fatal(StreamObject *stream, const char *message, PyObject *exc)
     if (!stream->engine->debug) {
         return 0;
     }
-    PyObject *debug = PyObject_GetAttr(
-        stream->engine->state->logger,
-        STATE_NAME(stream->engine->state, debug));
+    PyObject *debug =
+        PyObject_GetAttr(stream->engine->state->logger,
+                         STATE_NAME(stream->engine->state, debug));
     PyObject *args = Py_BuildValue("(sOs)", "%r: %s", stream, message);
     PyObject *keywords = Py_BuildValue("{s:O}", "exc_info", exc);
     PyObject *result = NULL;
@@ -631,9 +633,8 @@ Stream_set_write_buffer_limits(StreamObject *self, PyObject *args,
 {
     static char *keywords[] = {"high", "low", NULL};
     PyObject *high = Py_None, *low = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs,
-                                     "|OO:set_write_buffer_limits", keywords,
-                                     &high, &low)
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "|OO:set_write_buffer_limits", keywords, &high, &low)
         || stream_flow_set_limits(self, high, low) < 0
         || stream_send_gathered(self) < 0) {
         return NULL;
@@ -685,11 +686,12 @@ Stream_get_sock(StreamObject *self, void *Py_UNUSED(closure))
         Py_RETURN_NONE;
     }
     ModuleState *state = self->engine->state;
-    PyObject *info = stream_get_extra(self, STATE_NAME(state, socket), Py_None);
+    PyObject *info =
+        stream_get_extra(self, STATE_NAME(state, socket), Py_None);
     if (info == NULL) {
         return NULL;
     }
-    Py_DECREF(info);            /* it has made the socket */
+    Py_DECREF(info); /* it has made the socket */
     return or_none(self->sock);
 }
 
@@ -723,11 +725,11 @@ Stream_get_conn_lost(StreamObject *self, void *Py_UNUSED(closure))
     return PyLong_FromSsize_t(self->lost_writes);
 }
 
-#define STREAM_OBJECT(name, field)                                           \
-    {name, (getter)Stream_get_object, NULL, NULL,                            \
+#define STREAM_OBJECT(name, field)                                            \
+    {name, (getter)Stream_get_object, NULL, NULL,                             \
      (void *)offsetof(StreamObject, field)}
-#define STREAM_FLAG(name, field)                                             \
-    {name, (getter)Stream_get_flag, NULL, NULL,                              \
+#define STREAM_FLAG(name, field)                                              \
+    {name, (getter)Stream_get_flag, NULL, NULL,                               \
      (void *)offsetof(StreamObject, field)}
 
 static PyGetSetDef Stream_getset[] = {
@@ -797,7 +799,8 @@ Stream_finalize(StreamObject *self)
     }
     PyObject *raised = PyErr_GetRaisedException();
     if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed transport %R",
-                              self) < 0) {
+                              self)
+        < 0) {
         report_unraisable("an unclosed transport");
     }
     if (stream_close_fd(self) < 0 || stream_detach_server(self) < 0) {
@@ -812,7 +815,7 @@ static void
 Stream_dealloc(StreamObject *self)
 {
     if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
-        return;                 /* somebody has taken a reference */
+        return; /* somebody has taken a reference */
     }
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
@@ -834,11 +837,10 @@ PyDoc_STRVAR(Stream_doc,
              "The transport of a connected stream socket: an "
              "asyncio.Transport with everything of asyncio's own.");
 
-#define NOARGS(name)                                                         \
-    {#name, (PyCFunction)Stream_##name, METH_NOARGS, NULL}
+#define NOARGS(name) {#name, (PyCFunction)Stream_##name, METH_NOARGS, NULL}
 #define ONEARG(name) {#name, (PyCFunction)Stream_##name, METH_O, NULL}
-#define KEYWORDS(name)                                                       \
-    {#name, (PyCFunction)(void (*)(void))Stream_##name,                      \
+#define KEYWORDS(name)                                                        \
+    {#name, (PyCFunction)(void (*)(void))Stream_##name,                       \
      METH_VARARGS | METH_KEYWORDS, NULL}
 
 /* Their documentation is that of asyncio.Transport. */
@@ -867,16 +869,11 @@ static PyMethodDef Stream_methods[] = {
 };
 
 static PyType_Slot Stream_slots[] = {
-    {Py_tp_doc, (void *)Stream_doc},
-    {Py_tp_dealloc, Stream_dealloc},
-    {Py_tp_finalize, Stream_finalize},
-    {Py_tp_traverse, Stream_traverse},
-    {Py_tp_clear, Stream_clear},
-    {Py_tp_repr, stream_repr},
-    {Py_tp_methods, Stream_methods},
-    {Py_tp_getset, Stream_getset},
-    {Py_tp_members, Stream_members},
-    {0, NULL},
+    {Py_tp_doc, (void *)Stream_doc},   {Py_tp_dealloc, Stream_dealloc},
+    {Py_tp_finalize, Stream_finalize}, {Py_tp_traverse, Stream_traverse},
+    {Py_tp_clear, Stream_clear},       {Py_tp_repr, stream_repr},
+    {Py_tp_methods, Stream_methods},   {Py_tp_getset, Stream_getset},
+    {Py_tp_members, Stream_members},   {0, NULL},
 };
 
 static PyType_Spec Stream_spec = {

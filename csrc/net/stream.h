@@ -21,60 +21,60 @@ typedef struct StreamObject {
         PyObject ob_base;
         char room[STREAM_BASE_SIZE];
     } base;
-    Engine *engine;             /* valid while `loop` is held */
-    PyObject *loop;             /* owned; NULL only while half made */
-    PyObject *protocol;         /* owned; NULL once connection_lost() is over */
-    PyObject *server;           /* owned asyncio.Server that counts us, or NULL */
-    PyObject *own_context;      /* owned: in which all callbacks run, since
+    Engine *engine;          /* valid while `loop` is held */
+    PyObject *loop;          /* owned; NULL only while half made */
+    PyObject *protocol;      /* owned; NULL once connection_lost() is over */
+    PyObject *server;        /* owned asyncio.Server that counts us, or NULL */
+    PyObject *own_context;   /* owned: in which all callbacks run, since
                                    3.15; NULL: as follows */
-    PyObject *context;          /* owned: in which reads call the protocol */
-    PyObject *write_context;    /* owned: the same for writes, or NULL */
+    PyObject *context;       /* owned: in which reads call the protocol */
+    PyObject *write_context; /* owned: the same for writes, or NULL */
 
-    FdWatcher *watcher;         /* owned; NULL once closed */
-    int fd;                     /* as it was when it has been closed */
+    FdWatcher *watcher; /* owned; NULL once closed */
+    int fd;             /* as it was when it has been closed */
     int family, type, proto;
-    PyObject *sock;             /* owned socket.socket, which then owns the fd;
+    PyObject *sock; /* owned socket.socket, which then owns the fd;
                                    NULL: the fd is ours */
 
-    ReadyEntry start;           /* queued once, behind connection_made() */
-    ReadyEntry flush;           /* queued in Engine.turn_end */
-    PyObject *waiter;           /* owned future to wake at the start, or NULL */
-    PyObject *empty_waiter;     /* owned future of a sendfile(), or NULL */
+    ReadyEntry start;       /* queued once, behind connection_made() */
+    ReadyEntry flush;       /* queued in Engine.turn_end */
+    PyObject *waiter;       /* owned future to wake at the start, or NULL */
+    PyObject *empty_waiter; /* owned future of a sendfile(), or NULL */
 
     WriteQueue queue;
-    uint64_t wrote_in_turn;     /* Engine.turn_id of the last send */
-    size_t high_water, low_water;       /* bytes in `queue` */
-    Py_ssize_t lost_writes;     /* > 0: connection_lost() has been scheduled */
+    uint64_t wrote_in_turn;       /* Engine.turn_id of the last send */
+    size_t high_water, low_water; /* bytes in `queue` */
+    Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 
-    bool buffered;              /* the protocol is a BufferedProtocol */
-    bool reading;               /* asks for read events */
-    bool write_armed;           /* asks for write events */
+    bool buffered;    /* the protocol is a BufferedProtocol */
+    bool reading;     /* asks for read events */
+    bool write_armed; /* asks for write events */
     bool flush_queued;
-    bool started;               /* the start entry has run */
+    bool started; /* the start entry has run */
     bool closing;
-    bool paused;                /* pause_reading() */
-    bool protocol_paused;       /* pause_writing() has been called */
-    bool eof_written;           /* write_eof() */
-    bool finished;              /* the fd has been closed */
+    bool paused;          /* pause_reading() */
+    bool protocol_paused; /* pause_writing() has been called */
+    bool eof_written;     /* write_eof() */
+    bool finished;        /* the fd has been closed */
 
-    SocketAddress *peer;        /* owned, from accept(); or NULL */
-    PyObject *extra;            /* owned dict of get_extra_info(), or NULL */
-    PyObject *dict;             /* owned __dict__, or NULL */
+    SocketAddress *peer; /* owned, from accept(); or NULL */
+    PyObject *extra;     /* owned dict of get_extra_info(), or NULL */
+    PyObject *dict;      /* owned __dict__, or NULL */
     PyObject *weakrefs;
 } StreamObject;
 
 /* What makes a stream; everything is borrowed but for the fd (see `sock`). */
 typedef struct StreamParts {
     PyObject *protocol;
-    PyObject *sock;             /* socket.socket that owns fd, or NULL */
-    int fd;                     /* owned by the new stream when sock is NULL,
+    PyObject *sock; /* socket.socket that owns fd, or NULL */
+    int fd;         /* owned by the new stream when sock is NULL,
                                    also when making it fails */
     int family, type, proto;
-    const SocketAddress *peer;  /* or NULL: asked for when needed */
-    PyObject *waiter;           /* future to wake when reading starts, or NULL */
-    PyObject *extra;            /* dict to start from, or NULL */
-    PyObject *server;           /* or NULL */
-    PyObject *context;          /* of all callbacks; NULL or None: copies of
+    const SocketAddress *peer; /* or NULL: asked for when needed */
+    PyObject *waiter;  /* future to wake when reading starts, or NULL */
+    PyObject *extra;   /* dict to start from, or NULL */
+    PyObject *server;  /* or NULL */
+    PyObject *context; /* of all callbacks; NULL or None: copies of
                                    the one in which each is scheduled */
 } StreamParts;
 

@@ -105,7 +105,7 @@ limit_as_size(PyObject *limit, size_t *size)
     Py_DECREF(whole);
     if (*size == (size_t)-1 && PyErr_Occurred()) {
         PyErr_Clear();
-        *size = SIZE_MAX;       /* more than any buffer can hold */
+        *size = SIZE_MAX; /* more than any buffer can hold */
     }
     return 0;
 }

@@ -38,9 +38,8 @@ stream_socket(StreamObject *stream)
         stream->sock = sock;
         return sock;
     }
-    stream->sock = PyObject_CallFunction(type, "iiii", stream->family,
-                                         stream->type, stream->proto,
-                                         stream->fd);
+    stream->sock = PyObject_CallFunction(
+        type, "iiii", stream->family, stream->type, stream->proto, stream->fd);
     return stream->sock;
 }
 
@@ -116,7 +115,7 @@ stream_remember(StreamObject *stream)
     for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
         PyObject *value = stream_get_extra(stream, names[i], Py_None);
         if (value == NULL) {
-            PyErr_Clear();      /* will be None when asked for */
+            PyErr_Clear(); /* will be None when asked for */
         }
         Py_XDECREF(value);
     }
@@ -125,10 +124,10 @@ stream_remember(StreamObject *stream)
 static PyObject *
 polling_info(StreamObject *stream)
 {
-    return PyUnicode_FromFormat(
-        " read=%s write=<%s, bufsize=%zu>",
-        stream->reading ? "polling" : "idle",
-        stream->write_armed ? "polling" : "idle", stream->queue.size);
+    return PyUnicode_FromFormat(" read=%s write=<%s, bufsize=%zu>",
+                                stream->reading ? "polling" : "idle",
+                                stream->write_armed ? "polling" : "idle",
+                                stream->queue.size);
 }
 
 PyObject *
@@ -143,9 +142,8 @@ stream_repr(StreamObject *stream)
     if (polling == NULL) {
         return NULL;
     }
-    PyObject *repr = PyUnicode_FromFormat("<%s%s fd=%d%U>",
-                                          "SocketTransport", state,
-                                          stream->fd, polling);
+    PyObject *repr = PyUnicode_FromFormat("<%s%s fd=%d%U>", "SocketTransport",
+                                          state, stream->fd, polling);
     Py_DECREF(polling);
     return repr;
 }

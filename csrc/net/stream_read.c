@@ -109,7 +109,7 @@ get_buffer(StreamObject *stream, PyObject *protocol, Py_buffer *view, int *err)
     }
     /* The interpreter's own conversion, for socket.recv_into()'s errors. */
     int ok = PyArg_Parse(buffer, "w*:recv_into", view);
-    Py_DECREF(buffer);          /* the view holds it */
+    Py_DECREF(buffer); /* the view holds it */
     if (!ok) {
         *err = stream_fatal(stream, "Fatal read error on socket transport");
         return -1;
@@ -177,8 +177,8 @@ stream_on_readable(StreamObject *stream)
     PyObject *context = Py_NewRef(stream->context);
     int err = -1;
     if (PyContext_Enter(context) == 0) {
-        err = stream->buffered ? read_into_protocol(stream)
-                               : read_data(stream);
+        err =
+            stream->buffered ? read_into_protocol(stream) : read_data(stream);
         if (PyContext_Exit(context) < 0) {
             err = -1;
         }

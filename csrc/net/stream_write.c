@@ -13,8 +13,8 @@
 
 #include <limits.h>
 
-#define VECTORS 64              /* chunks in one sendmsg() */
-#define SENDS 16                /* sendmsg() calls in a row, for fairness */
+#define VECTORS 64 /* chunks in one sendmsg() */
+#define SENDS 16   /* sendmsg() calls in a row, for fairness */
 
 /* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
 #define LOST_WRITES_WARNED 5
@@ -39,7 +39,7 @@ send_vectors(StreamObject *stream, struct iovec *vectors, int count)
         }
         PyErr_SetFromErrno(PyExc_OSError);
     }
-    stream->engine->poll_now = true;    /* the answer may be there already */
+    stream->engine->poll_now = true; /* the answer may be there already */
     return sent;
 }
 
@@ -118,8 +118,8 @@ on_drained(StreamObject *stream)
         return stream->lost_writes ? 0 : stream_schedule_lost(stream, Py_None);
     }
     if (stream->eof_written && send_eof(stream) < 0) {
-        return report_raised(stream->engine, "shutdown() failed",
-                             "transport", stream, NULL);
+        return report_raised(stream->engine, "shutdown() failed", "transport",
+                             stream, NULL);
     }
     return 0;
 }
@@ -149,7 +149,7 @@ flush_queue(StreamObject *stream)
     if (ended != 0) {
         return ended < 0 ? -1 : 0;
     }
-    if (stream_flow_resume(stream) < 0) {       /* may write, close, abort */
+    if (stream_flow_resume(stream) < 0) { /* may write, close, abort */
         return -1;
     }
     if (stream->lost_writes) {
@@ -190,7 +190,7 @@ gather(StreamObject *stream)
 {
     if (!stream->flush_queued && !stream->write_armed) {
         stream->flush_queued = true;
-        Py_INCREF(stream);      /* dropped by flush_run() or _discard() */
+        Py_INCREF(stream); /* dropped by flush_run() or _discard() */
         ready_push(&stream->engine->turn_end, &stream->flush);
     }
 }
@@ -220,7 +220,7 @@ flush_run(ReadyEntry *entry, Engine *engine)
     if (!write_queue_is_empty(&stream->queue) && !stream->write_armed) {
         err = flush_queue(stream);
     }
-    Py_DECREF(stream);          /* taken by gather() */
+    Py_DECREF(stream); /* taken by gather() */
     return err;
 }
 
@@ -229,7 +229,7 @@ flush_discard(ReadyEntry *entry)
 {
     StreamObject *stream = stream_of(entry);
     stream->flush_queued = false;
-    Py_DECREF(stream);          /* taken by gather() */
+    Py_DECREF(stream); /* taken by gather() */
 }
 
 static int
@@ -261,9 +261,9 @@ write_is_lost(StreamObject *stream)
     ModuleState *state = stream->engine->state;
     PyObject *result = Py_NewRef(Py_None);
     if (stream->lost_writes >= LOST_WRITES_WARNED) {
-        Py_SETREF(result, PyObject_CallMethod(
-                              state->logger, "warning", "s",
-                              "socket.send() raised exception."));
+        Py_SETREF(result,
+                  PyObject_CallMethod(state->logger, "warning", "s",
+                                      "socket.send() raised exception."));
     }
     stream->lost_writes++;
     Py_XDECREF(result);
@@ -315,7 +315,8 @@ write_bytes(StreamObject *stream, PyObject *owner, const char *data,
         return 0;
     }
     if (write_queue_push(&stream->queue, owner, data + sent,
-                         size - (size_t)sent) < 0
+                         size - (size_t)sent)
+            < 0
         || arm_writer(stream) < 0) {
         return -1;
     }
@@ -326,8 +327,8 @@ static int
 check_may_write(StreamObject *stream, const char *method)
 {
     if (stream->eof_written) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "Cannot call %s() after write_eof()", method);
+        PyErr_Format(PyExc_RuntimeError, "Cannot call %s() after write_eof()",
+                     method);
         return -1;
     }
     if (stream->empty_waiter != NULL) {
@@ -383,9 +384,9 @@ stream_write_object(StreamObject *stream, PyObject *data)
         /* A view that is not contiguous: what send() would say. */
         return stream_fatal(stream, "Fatal write error on socket transport");
     }
-    int err = view.len == 0 ? 0
-                            : write_bytes(stream, data, view.buf,
-                                          (size_t)view.len);
+    int err = view.len == 0
+                  ? 0
+                  : write_bytes(stream, data, view.buf, (size_t)view.len);
     PyBuffer_Release(&view);
     return err;
 }
@@ -401,8 +402,8 @@ push_line(StreamObject *stream, PyObject *line)
     }
     int err = 0;
     if (view.len > 0) {
-        err = write_queue_push(&stream->queue, line, view.buf,
-                               (size_t)view.len);
+        err =
+            write_queue_push(&stream->queue, line, view.buf, (size_t)view.len);
     }
     PyBuffer_Release(&view);
     return err;

@@ -94,7 +94,7 @@ write_queue_consume(WriteQueue *queue, size_t size)
         size -= chunk->size;
         queue->first++;
         queue->count--;
-        Py_DECREF(chunk->owner);        /* bytes: no finalizer runs */
+        Py_DECREF(chunk->owner); /* bytes: no finalizer runs */
     }
     queue_rewind_if_empty(queue);
 }

@@ -8,17 +8,17 @@
 #include <sys/uio.h>
 
 typedef struct WriteChunk {
-    PyObject *owner;            /* owned bytes object */
-    const char *data;           /* the first byte not yet sent */
-    size_t size;                /* never 0 */
+    PyObject *owner;  /* owned bytes object */
+    const char *data; /* the first byte not yet sent */
+    size_t size;      /* never 0 */
 } WriteChunk;
 
 typedef struct WriteQueue {
-    WriteChunk *chunks;         /* NULL until something is queued */
-    size_t first;               /* index of the oldest chunk */
+    WriteChunk *chunks; /* NULL until something is queued */
+    size_t first;       /* index of the oldest chunk */
     size_t count;
     size_t capacity;
-    size_t size;                /* bytes in all chunks */
+    size_t size; /* bytes in all chunks */
 } WriteQueue;
 
 static inline bool

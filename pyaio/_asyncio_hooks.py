@@ -1,0 +1,34 @@
+"""asyncio's own loop, with the private methods that pyaio.Loop builds on."""
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING, Any
+
+__all__ = ("SelectorEventLoop",)
+
+if TYPE_CHECKING:
+
+    class SelectorEventLoop(asyncio.SelectorEventLoop):
+        """Declares what the public type stubs of asyncio leave out."""
+
+        _signal_handlers: dict[int, asyncio.Handle]
+
+        def __init__(self, selector: Any = None) -> None: ...
+        def _check_running(self) -> None: ...
+        def _set_coroutine_origin_tracking(self, enabled: bool) -> None: ...
+        def _asyncgen_firstiter_hook(self, agen: Any) -> None: ...
+        def _asyncgen_finalizer_hook(self, agen: Any) -> None: ...
+        def _ensure_fd_no_transport(self, fd: Any) -> None: ...
+        def _start_serving(
+            self,
+            protocol_factory: Any,
+            sock: socket.socket,
+            sslcontext: Any = None,
+            server: Any = None,
+            backlog: int = 100,
+            *args: Any,
+            **kwargs: Any,
+        ) -> None: ...
+        def _stop_serving(self, sock: socket.socket) -> None: ...
+else:
+    SelectorEventLoop = asyncio.SelectorEventLoop
