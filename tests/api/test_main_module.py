@@ -403,7 +403,8 @@ LOOPS = {
         thread.join()
     """,
     "IsolatedAsyncioTestCase": """
-        import io, unittest
+        import io, logging, unittest
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # it is in debug mode
         class Case(unittest.IsolatedAsyncioTestCase):
             async def test(self):
                 show(asyncio.get_running_loop())

