@@ -166,7 +166,8 @@ class Loop(_core.Loop, SelectorEventLoop):
             **timeouts,
         )
         self._make_socket_transport(rawsock, tls, extra=extra, server=server, context=context)
-        return tls._app_transport
+        transport: asyncio.Transport = tls._app_transport
+        return transport
 
     def _start_serving(
         self,
