@@ -12,6 +12,7 @@ import gc
 import inspect
 import logging
 import os
+import signal
 import threading
 from pathlib import Path
 
@@ -36,6 +37,9 @@ stuck_garbage = 0
 
 def pytest_configure(config):
     config.getini("filterwarnings").insert(0, "error")
+    # A shell starts its background jobs with SIGINT ignored, and that is inherited: neither
+    # the tests of Ctrl-C nor their children would ever see one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session):
