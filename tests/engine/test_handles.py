@@ -168,11 +168,16 @@ def test_repr_is_that_of_asyncios_handle(loop, call):
         stock = asyncio.TimerHandle(handle.when(), callback, (1, "two"), loop)
     else:
         stock = asyncio.Handle(callback, (1, "two"), loop)
-    assert repr(handle) == repr(stock)
+
+    def shown():
+        # asyncio's call_soon_threadsafe has a class of its own since 3.14.
+        return repr(handle).replace("<_ThreadSafeHandle", "<Handle")
+
+    assert shown() == repr(stock)
     handle.cancel()
     stock.cancel()
-    assert "cancelled" in repr(handle)
-    assert repr(handle) == repr(stock)
+    assert "cancelled" in shown()
+    assert shown() == repr(stock)
 
 
 @any_call
