@@ -39,10 +39,21 @@ INSTALL_STATIC = """
 
 STRICT = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initializers"]
 
+INSTALL_PIC = """
+    in libuv's sources   cmake -DCMAKE_POSITION_INDEPENDENT_CODE=ON -DLIBUV_BUILD_TESTS=OFF \\
+                               -DCMAKE_INSTALL_PREFIX=FOLDER . && make install
+    for pyaio's build    export PKG_CONFIG_PATH=FOLDER/lib/pkgconfig
+"""
+
 PROBE = """\
 #include <stdlib.h>
 void *probe(void);
 void *probe(void) { return malloc(1); }
+"""
+LIBUV_PROBE = """\
+#include <uv.h>
+uv_loop_t *probe(void);
+uv_loop_t *probe(void) { return uv_default_loop(); }
 """
 
 
@@ -79,18 +90,14 @@ def libuv_version():
     return found[0]
 
 
-def libuv_link_args():
-    if not option("PYAIO_STATIC_LIBUV"):
-        return pkg_config("--libs")
+def libuv_archive():
     folder = Path(pkg_config("--variable=libdir")[0])
-    archives = [folder / name for name in ("libuv_a.a", "libuv.a") if (folder / name).exists()]
-    if not archives:
-        stop(
-            f"PYAIO_STATIC_LIBUV is set, and {folder} holds no libuv_a.a or libuv.a.",
-            INSTALL_STATIC,
-        )
-    others = [arg for arg in pkg_config("--static", "--libs") if arg not in ("-luv", "-luv_a")]
-    return [str(archives[0]), *others]
+    for name in ("libuv_a.a", "libuv.a"):
+        if (folder / name).exists():
+            return folder / name
+    return stop(
+        f"PYAIO_STATIC_LIBUV is set, and {folder} holds no libuv_a.a or libuv.a.", INSTALL_STATIC
+    )
 
 
 def check_python_headers():
@@ -141,8 +148,19 @@ class BuildCore(build_ext):
         if option("PYAIO_WERROR"):
             both.append("-Werror")
         ext.extra_compile_args += compile_args + both
-        ext.extra_link_args += both + libuv_link_args()
+        ext.extra_link_args += both + self.libuv_link_args()
         print(f"pyaio {version}: libuv {self.libuv}, {' '.join(both)}", flush=True)
+
+    def libuv_link_args(self):
+        if not option("PYAIO_STATIC_LIBUV"):
+            return pkg_config("--libs")
+        archive = libuv_archive()
+        others = [arg for arg in pkg_config("--static", "--libs") if not arg.startswith("-luv")]
+        args = [str(archive), *others]
+        if not self.can_build(*pkg_config("--cflags"), source=LIBUV_PROBE, libraries=args):
+            # So it is in Debian: the archive serves programs, not shared libraries.
+            stop(f"{archive} was built without -fPIC and fits no extension.", INSTALL_PIC)
+        return args
 
     def mode_args(self):
         """What the compiler and the linker both take: optimisation, asserts, sanitizers."""
@@ -161,12 +179,12 @@ class BuildCore(build_ext):
         """The option for link-time optimisation that this compiler and linker take, if any."""
         return [flag for flag in ("-flto=auto", "-flto") if self.can_build(flag)][:1]
 
-    def can_build(self, *flags):
+    def can_build(self, *flags, source=PROBE, libraries=()):
         """Whether a shared library comes out of the compiler and linker with these flags."""
         with TemporaryDirectory() as folder:
-            source = Path(folder, "probe.c")
-            source.write_text(PROBE)
-            command = [*self.compiler.compiler_so, *flags, "-shared", str(source)]
+            probe = Path(folder, "probe.c")
+            probe.write_text(source)
+            command = [*self.compiler.compiler_so, *flags, "-shared", str(probe), *libraries]
             command += ["-o", str(Path(folder, "probe.so"))]
             return subprocess.run(command, capture_output=True).returncode == 0
 
