@@ -121,25 +121,23 @@ def test_a_default_signal_ends_a_process_with_an_idle_loop(child):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="_asyncio takes no sub-interpreter before")
-@pytest.mark.skipif(sys.version_info >= (3, 14), reason="_interpreters has another face there")
-def test_a_loop_runs_in_a_sub_interpreter(child):
+@pytest.mark.parametrize("config", ["legacy", "isolated"])
+def test_a_loop_runs_in_a_sub_interpreter(child, config):
+    # "isolated" has a GIL of its own.
     source = """
-        try:
-            import _interpreters as interpreters
-            ident = interpreters.create("legacy")
-        except ImportError:
-            import _xxsubinterpreters as interpreters
-            ident = interpreters.create(isolated=False)
-        import pathlib
-        prelude = pathlib.Path(__file__).read_text().partition("\\n")[0]
-        interpreters.run_string(ident, prelude + '''
-        \\nimport asyncio
-        \\nwith asyncio.Runner(loop_factory=new_event_loop) as runner:
-        \\n    print(runner.run(asyncio.sleep(0.0001, "value")), flush=True)
-        ''')
-        interpreters.destroy(ident)
-        with __import__("asyncio").Runner(loop_factory=new_event_loop) as runner:
-            print(runner.run(__import__("asyncio").sleep(0.0001, "main")))
+        import asyncio, sys
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            print(runner.run(asyncio.sleep(0.0001, "a value")), flush=True)
+        if len(sys.argv) > 1:  # in the main interpreter
+            if sys.version_info >= (3, 13):
+                import _interpreters as interpreters
+                ident = interpreters.create(sys.argv[1])
+            else:
+                import _xxsubinterpreters as interpreters
+                ident = interpreters.create(isolated=sys.argv[1] == "isolated")
+            program = open(__file__).read()
+            interpreters.run_string(ident, "import sys; sys.argv = ['']; exec(%r)" % program)
+            interpreters.destroy(ident)
     """
-    with child(source) as process:
-        assert process.finish() == (0, "value\nmain\n", "")
+    with child(source, args=[config]) as process:
+        assert process.finish() == (0, "a value\na value\n", "")
