@@ -63,7 +63,8 @@ def test_a_part_of_a_file_arrives(run, file, offset, count):
     async def main():
         async with connection() as (near, far):
             assert await sendfile(near.transport, file, offset, count) == len(expected)
-            assert file.tell() == (offset + len(expected) if expected else 0)
+            if expected:  # versions differ in whether the place moves when nothing is sent
+                assert file.tell() == offset + len(expected)
             near.transport.write(b"|end")
             assert await far.received(len(expected) + 4) == expected + b"|end"
 

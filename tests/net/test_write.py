@@ -5,7 +5,18 @@ import asyncio
 import sys
 
 import pytest
-from peers import Recorder, connection, ended, fill, reset, take, turns, until, with_peer
+from peers import (
+    Recorder,
+    connection,
+    ended,
+    fill,
+    on_asyncio,
+    reset,
+    take,
+    turns,
+    until,
+    with_peer,
+)
 
 WARNING = "socket.send() raised exception."
 
@@ -104,8 +115,10 @@ def test_what_is_no_buffer_is_a_type_error(run, data):
             assert await take(peer, 7) == b"goes on"
             return str(info.value)
 
-    name = type(data).__name__
-    assert run(main) == f"data argument must be a bytes-like object, not {name!r}"
+    message = run(main)
+    assert message.startswith("data argument must be a bytes")
+    assert message.endswith(f"not {type(data).__name__!r}")
+    assert message == on_asyncio(main)
 
 
 def test_write_takes_one_argument_and_returns_none(run):
@@ -163,7 +176,7 @@ def test_writelines_of_nothing_sends_nothing(run, lines):
     run(main)
 
 
-@pytest.mark.parametrize("lines", [["text"], [b"a", 5], 7, [None]])
+@pytest.mark.parametrize("lines", [["text"], [b"a", 5], 7])
 def test_writelines_of_what_is_no_buffer_is_a_type_error(run, lines):
     async def main():
         async with with_peer() as (protocol, _):
