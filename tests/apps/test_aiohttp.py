@@ -19,7 +19,10 @@ from aiohttp import (
 )
 from helpers import HANG
 
-TIMEOUT = ClientTimeout(total=HANG)
+#: Less than the suite allows a test, so that a hang ends in a traceback.
+PATIENCE = HANG / 3
+
+TIMEOUT = ClientTimeout(total=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -229,7 +232,7 @@ def test_a_client_that_leaves_in_the_middle_of_a_stream(run, pair):
             async with session.get("/endless") as response:
                 assert await response.content.readline() == b"for ever\n"
                 response.close()
-            await asyncio.wait_for(left.wait(), HANG)
+            await asyncio.wait_for(left.wait(), PATIENCE)
             async with session.get("/hello/again") as response:
                 return response.status
 
@@ -339,7 +342,10 @@ def test_a_graceful_shutdown_lets_a_request_end(run, pair):
             await go_on.wait()
             return web.Response(text="finished")
 
-        async with site(pair, web.get("/slow", slow), shutdown_timeout=HANG) as (session, runner):
+        async with site(pair, web.get("/slow", slow), shutdown_timeout=PATIENCE) as (
+            session,
+            runner,
+        ):
             getting = asyncio.ensure_future(session.get("/slow"))
             await entered.wait()
             stopping = asyncio.ensure_future(runner.cleanup())

@@ -15,7 +15,7 @@ class Echo(asyncio.Protocol):
 
 async def ask(reader, writer, message):
     writer.write(message)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(30):
         return await reader.readexactly(len(message))
 
 async def echo_on_a_new_loop():

@@ -28,7 +28,7 @@ def release():
 
 def until(condition):
     async def wait():
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(30):
             while not condition():
                 await asyncio.sleep(0.01)
     loop.run_until_complete(wait())

@@ -12,6 +12,10 @@ from helpers import HANG
 
 LOOPBACK = "127.0.0.1"
 
+#: How long a test waits for what has to come: less than the suite allows it in all, so that a
+#: hang ends in a TimeoutError with a traceback and not with the end of the whole run.
+PATIENCE = HANG / 3
+
 
 def _ipv6_trouble():
     """Return why ::1 cannot be used on this machine, or None."""
@@ -98,14 +102,14 @@ class Buffered(Recorder, asyncio.BufferedProtocol):
 
 async def until(condition):
     """Let the loop run until *condition()* is true; a hang ends in TimeoutError."""
-    async with asyncio.timeout(HANG):
+    async with asyncio.timeout(PATIENCE):
         while not condition():
             await asyncio.sleep(0.0005)
 
 
 async def ended(future):
-    """Wait for *future*, at most HANG seconds, without cancelling it; return its result."""
-    async with asyncio.timeout(HANG):
+    """Wait for *future*, at most PATIENCE seconds, without cancelling it; return its result."""
+    async with asyncio.timeout(PATIENCE):
         return await asyncio.shield(future)
 
 
@@ -143,7 +147,7 @@ def closed_port(host=LOOPBACK):
 async def take(sock, count):
     """Read *count* bytes from a plain non-blocking socket, or up to EOF."""
     data = bytearray()
-    async with asyncio.timeout(HANG):
+    async with asyncio.timeout(PATIENCE):
         while len(data) < count:
             try:
                 chunk = sock.recv(min(1 << 20, count - len(data)))
@@ -220,7 +224,7 @@ def on_asyncio(scenario, *args):
 async def outcome(awaitable):
     """Return what *awaitable* gives, or the type of the exception it ends with."""
     try:
-        async with asyncio.timeout(HANG):
+        async with asyncio.timeout(PATIENCE):
             return await awaitable
     except Exception as exc:
         return type(exc)

@@ -5,7 +5,7 @@ import sys
 from subprocess import DEVNULL, PIPE
 
 import pytest
-from helpers import HANG
+from peers import PATIENCE
 
 
 async def started(source, **kwargs):
@@ -13,7 +13,7 @@ async def started(source, **kwargs):
 
 
 async def within_limits(awaitable):
-    async with asyncio.timeout(HANG):
+    async with asyncio.timeout(PATIENCE):
         return await awaitable
 
 

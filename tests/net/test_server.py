@@ -198,7 +198,7 @@ def test_closing_the_clients_ends_every_connection(run, method):
         getattr(server, method)()
         for protocol in accepting.made:
             assert await ended(protocol.lost) is None
-        await asyncio.wait_for(server.wait_closed(), 60)
+        await ended(asyncio.ensure_future(server.wait_closed()))
         await finish(*near)
 
     run(main)
@@ -246,7 +246,7 @@ def test_close_cancels_serve_forever(run):
         await turns()
         server.close()
         with pytest.raises(asyncio.CancelledError):
-            await asyncio.wait_for(task, 60)
+            await ended(task)
 
     run(main)
 

@@ -4,8 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from helpers import HANG
-from peers import LOOPBACK, closed_port, tcp_pair, turns, until, with_peer
+from peers import LOOPBACK, PATIENCE, closed_port, tcp_pair, turns, until, with_peer
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ def test_sock_connect_and_sock_accept(run):
             accepting = asyncio.ensure_future(loop.sock_accept(listener))
             await turns()
             await loop.sock_connect(client, listener.getsockname())
-            peer, address = await asyncio.wait_for(accepting, HANG)
+            peer, address = await asyncio.wait_for(accepting, PATIENCE)
             with peer:
                 assert address == client.getsockname()
                 assert peer.gettimeout() == 0

@@ -5,8 +5,7 @@ import contextlib
 import inspect
 
 import pytest
-from helpers import HANG
-from peers import LOOPBACK, closed_port, ended, reset, take, tcp_pair, until
+from peers import LOOPBACK, PATIENCE, closed_port, ended, reset, take, tcp_pair, until
 
 
 @contextlib.asynccontextmanager
@@ -33,7 +32,7 @@ async def served(handler, **options):
         for writer in writers:
             await closed(writer)
         server.close()
-        async with asyncio.timeout(HANG):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*handling, return_exceptions=True)
             await server.wait_closed()
 
@@ -42,7 +41,7 @@ async def closed(writer):
     """Close a StreamWriter and wait for it, whatever it ends with."""
     writer.close()
     with contextlib.suppress(OSError):
-        async with asyncio.timeout(HANG):
+        async with asyncio.timeout(PATIENCE):
             await writer.wait_closed()
 
 

@@ -186,7 +186,10 @@ def test_writelines_of_what_is_no_buffer_is_a_type_error(run, lines):
     run(main)
 
 
-def test_writelines_that_raises_midway_keeps_the_connection(run):
+def test_writelines_that_raises_midway_keeps_the_connection(run, loop_kind):
+    if loop_kind == "asyncio":
+        pytest.skip("asyncio 3.15 then never sends again")
+
     def lines():
         yield b"a"
         raise ZeroDivisionError
