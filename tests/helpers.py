@@ -16,8 +16,9 @@ import sys
 import threading
 import time
 
-#: Time after which a test that waits counts as hung. Never part of what is asserted.
-HANG = 60.0
+#: Time after which a test that waits counts as hung. Never part of what is asserted. Below the
+#: time limit of pytest-timeout, which ends the process and leaves no time to clean up.
+HANG = 30.0
 
 #: What a child process has to run to have ``new_event_loop`` in its namespace, by loop kind.
 CHILD_PRELUDE = {
