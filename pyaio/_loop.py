@@ -55,9 +55,9 @@ class Loop(_core.Loop, SelectorEventLoop):
         self._check_closed()
         self._check_running()
         hooks = sys.get_asyncgen_hooks()
-        self._set_coroutine_origin_tracking(self._debug)
         wakeup = self._watch_signals()
         try:
+            self._set_coroutine_origin_tracking(self._debug)
             sys.set_asyncgen_hooks(
                 firstiter=self._asyncgen_firstiter_hook,
                 finalizer=self._asyncgen_finalizer_hook,
@@ -90,22 +90,27 @@ class Loop(_core.Loop, SelectorEventLoop):
         """Have the loop woken by signals while it runs in the main thread.
 
         Returns the fd to give back to signal.set_wakeup_fd() afterwards, None
-        in other threads.
+        in other threads. Until then that fd gets what it would have got.
         """
         if threading.current_thread() is not threading.main_thread():
             return None
+        ours = self._wakeup_fd()
         try:
-            return signal.set_wakeup_fd(self._wakeup_fd(), warn_on_full_buffer=False)
+            before = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
         except ValueError:
             return None  # the main thread of a subinterpreter
+        if before == ours:
+            return -1  # left there by add_signal_handler()
+        self._forward_signals(before)
+        return before
 
     def _unwatch_signals(self, wakeup: int | None) -> None:
         # With handlers of ours, signals are caught between two runs, too.
         if wakeup is None or self._signal_handlers:
             return
-        ours = self._wakeup_fd()
-        current = signal.set_wakeup_fd(wakeup if wakeup != ours else -1)
-        if current != ours:
+        self._forward_signals(-1)
+        current = signal.set_wakeup_fd(wakeup)
+        if current != self._wakeup_fd():
             signal.set_wakeup_fd(current)  # somebody else's, set meanwhile
 
     @property

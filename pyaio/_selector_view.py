@@ -11,7 +11,6 @@ class SelectorView:
     """A loop's watched fds, to be looked at: get_key() of a selector."""
 
     def __init__(self, loop: "Loop") -> None:
-        # By its method: a selector that held the loop would be one more cycle.
         self._loop = loop
 
     def get_key(self, fileobj: int) -> selectors.SelectorKey:

@@ -49,6 +49,17 @@ Loop__wakeup_fd(LoopObject *self, PyObject *Py_UNUSED(ignored))
     return fd < 0 ? NULL : PyLong_FromLong(fd);
 }
 
+static PyObject *
+Loop__forward_signals(LoopObject *self, PyObject *fd)
+{
+    long number = PyLong_AsLong(fd);
+    if (number == -1 && PyErr_Occurred()) {
+        return NULL;
+    }
+    self->engine.signal_forward = (int)number;
+    Py_RETURN_NONE;
+}
+
 /* asyncio's own code writes to a pipe here; our queue needs no more than a
  * loop that is awake. */
 static PyObject *
@@ -114,6 +125,9 @@ PyDoc_STRVAR(wakeup_fd_doc,
              "_wakeup_fd($self, /)\n--\n\n"
              "The fd that the loop wants as signal.set_wakeup_fd(); OSError "
              "when none can be\nmade.");
+PyDoc_STRVAR(forward_signals_doc,
+             "_forward_signals($self, fd, /)\n--\n\n"
+             "Write the numbers of signals to the fd, too; -1 for none.");
 PyDoc_STRVAR(write_to_self_doc,
              "_write_to_self($self, /)\n--\n\n"
              "Wake the loop up, from any thread.");
@@ -140,6 +154,8 @@ PyMethodDef loop_run_methods[] = {
     NOARGS(_run, run_doc),
     NOARGS(_release, release_doc),
     NOARGS(_wakeup_fd, wakeup_fd_doc),
+    {"_forward_signals", (PyCFunction)Loop__forward_signals, METH_O,
+     forward_signals_doc},
     NOARGS(_write_to_self, write_to_self_doc),
     NOARGS(stop, stop_doc),
     NOARGS(is_running, is_running_doc),

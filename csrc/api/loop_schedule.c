@@ -227,17 +227,16 @@ time_after(Engine *engine, PyObject *delay)
     return when;
 }
 
+/* A delay that is no float has been added to one: it is a number. */
 static bool
 is_at_once(PyObject *delay)
 {
-    if (PyFloat_CheckExact(delay)) {
-        return PyFloat_AS_DOUBLE(delay) <= 0.0;
-    }
-    int positive = PyObject_IsTrue(delay);
-    if (positive < 0) {
+    double seconds = PyFloat_AsDouble(delay);
+    if (seconds == -1.0 && PyErr_Occurred()) {
         PyErr_Clear();
+        return false;
     }
-    return positive == 0;
+    return seconds <= 0.0;
 }
 
 /* `at_once`: known to be due already. Such a timer runs in the next turn, as

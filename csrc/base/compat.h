@@ -51,8 +51,9 @@ PyErr_SetRaisedException(PyObject *exc)
 #else
 #define PYAIO_SLOT_INTERPRETERS
 #endif
+/* Free-threaded builds turn the GIL on for us: not yet proved without it. */
 #if PY_VERSION_HEX >= 0x030D0000
-#define PYAIO_SLOT_GIL {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#define PYAIO_SLOT_GIL {Py_mod_gil, Py_MOD_GIL_USED},
 #else
 #define PYAIO_SLOT_GIL
 #endif

@@ -8,7 +8,11 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* An accepted socket takes TCP_NODELAY from its listener on Linux: set once
@@ -26,6 +30,31 @@
 #else
 #define PLATFORM_SEND_FLAGS 0
 #endif
+
+/* A monotonic clock in ns that is cheap to read and moves in ticks of some ms,
+ * where the platform has one. */
+static inline int64_t
+platform_coarse_ns(void)
+{
+    struct timespec now;
+#ifdef CLOCK_MONOTONIC_COARSE
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+#else
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec) / 4000000;
+#endif
+}
+
+/* Whether epoll takes the fd: it is open, and no file on a disk. libuv aborts
+ * the process where it does not. */
+static inline bool
+platform_can_poll(int fd)
+{
+    struct stat status;
+    return fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)
+           && !S_ISDIR(status.st_mode);
+}
 
 static inline int
 platform_set_nonblocking_cloexec(int fd)

@@ -7,7 +7,7 @@
 #include "engine/signals.h"
 #include "engine/watcher.h"
 
-/* Being woken is all that these do: the turn looks at the inbox and at the
+/* Being woken is all that these do: the turn looks at the queue and at the
  * timers by itself. */
 static void
 on_wakeup(uv_async_t *wakeup)
@@ -39,6 +39,7 @@ engine_init(Engine *engine, ModuleState *state, PyObject *loop)
     engine->closed = true; /* until all is there */
     engine->turn_id = 1;
     engine->alarm_at = -1;
+    engine->signal_forward = -1;
     if (forks_watch() < 0 || engine_init_uv(engine) < 0) {
         return -1;
     }
@@ -57,7 +58,6 @@ engine_close_uv(Engine *engine)
     /* Runs the callbacks of all that has been closed, and nothing else: no
      * handle is active any more. */
     uv_run(&engine->uv, UV_RUN_NOWAIT);
-    engine->open = false;
     int err = uv_loop_close(&engine->uv);
     return err < 0 ? errors_set_uv(err) : 0;
 }
@@ -68,13 +68,13 @@ engine_close(Engine *engine)
     engine->closed = true;
     /* Also on a closed engine: another thread may have passed its check before
      * that and pushed after it. */
-    inbox_take(&engine->inbox, &engine->ready);
     ready_discard_all(&engine->ready);
     ready_discard_all(&engine->turn_end);
     timer_heap_clear(&engine->timers);
     if (!engine->open) {
         return 0;
     }
+    engine->open = false; /* finalizers may come back here */
     signals_close(engine);
     int err = engine_close_uv(engine);
     ready_discard_all(&engine->fired);

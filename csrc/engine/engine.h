@@ -2,14 +2,16 @@
  *
  * It is embedded in the Loop object (api/loop.h), which makes it with
  * engine_init() and ends it with engine_close(). All of it belongs to the
- * thread that runs the loop, but for `inbox`. */
+ * thread that runs the loop and holds the GIL. Other threads that hold the GIL
+ * push to `ready` and change watchers; libuv's callbacks, which run without it,
+ * fill `fired` and touch nothing else. */
 #ifndef PYAIO_ENGINE_ENGINE_H
 #define PYAIO_ENGINE_ENGINE_H
 
 #include "base/state.h"
-#include "engine/inbox.h"
 #include "engine/ready.h"
 #include "engine/timer_heap.h"
+#include "engine/wakeup.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,7 +34,6 @@ struct Engine {
     /* What runs. */
     ReadyQueue ready;    /* runs in the next turn */
     ReadyQueue turn_end; /* runs at the end of this turn: flushes */
-    Inbox inbox;         /* call_soon_threadsafe() of other threads */
     TimerHeap timers;
 
     /* When to poll (engine/turn.c). */
@@ -42,12 +43,14 @@ struct Engine {
     bool in_turn;      /* entries run: turn_end comes for sure */
     int64_t polled_at; /* clock of the last poll, in ns */
     int64_t shared_at; /* when the GIL was last given up, in ns */
-    bool poll_now;     /* before the next turn: a timer is due, or
-                                   bytes have left and may be answered */
+    int64_t tick;      /* coarse clock of the last poll, in ns */
+    bool poll_now;     /* before the next turn: a timer is due, or bytes have
+                          left and may be answered */
 
     /* libuv. */
     uv_loop_t uv;
-    uv_async_t wakeup;    /* sent when the inbox fills in our sleep */
+    uv_async_t wakeup;    /* sent by who finds us asleep */
+    Asleep asleep;        /* somebody has to send it */
     uv_timer_t alarm;     /* the one timer: the head of the heap */
     int64_t alarm_at;     /* in ms of libuv's clock, -1 when not set */
     ReadyQueue fired;     /* filled by libuv's callbacks in a poll */
@@ -59,8 +62,9 @@ struct Engine {
     unsigned forks;              /* forks_count() when `uv` was made */
 
     /* Signals (engine/signals.c). */
-    int signal_pipe[2]; /* read end, write end; -1 until needed */
-    FdWatcher *signal_watcher;
+    FdWatcher *signal_watcher; /* NULL until needed */
+    int signal_pipe[2];        /* read end, write end, with a watcher */
+    int signal_forward;        /* the program's own wake-up fd, or -1 */
 
     /* State that asyncio's methods show. */
     unsigned long thread_id; /* of the thread that runs us, 0 when none */

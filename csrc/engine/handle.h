@@ -23,7 +23,7 @@ struct HandleObject {
         PyObject ob_base;
         char room[HANDLE_BASE_SIZE];
     } base;
-    ReadyEntry entry;                   /* in the ready queue or the inbox */
+    ReadyEntry entry;                   /* in the ready queue */
     Engine *engine;                     /* valid while `loop` is held */
     PyObject *loop;                     /* owned; NULL only in the free list */
     PyObject *callback;                 /* owned; NULL once cancelled */
@@ -63,9 +63,19 @@ void handle_push_threadsafe(HandleObject *handle);
  * reference. -1 with the exception that has to leave run_forever(). */
 int handle_run_now(HandleObject *handle);
 
-/* Cancels the handle and drops the caller's reference. -1 with an exception
- * set when the repr() that debug mode keeps has failed. */
+/* Cancels the handle: a scheduled timer, too. -1 with an exception set when
+ * the repr() that debug mode keeps has failed. The second drops the caller's
+ * reference. */
+int handle_cancel(HandleObject *handle);
 int handle_cancel_steal(HandleObject *handle);
+
+/* Drops callback and arguments, the handle consistent before the first
+ * finalizer can run. */
+void handle_drop_call(HandleObject *handle);
+
+/* The end of the dealloc: to the list or to the allocator. `list` is NULL when
+ * the module has gone already. */
+void handle_free(HandleObject *handle, HandleFreeList *list);
 
 /* loop.call_soon(callback, arg, context=context) for our own C: through the
  * method where somebody has replaced it. Borrows everything; a NULL context is
@@ -73,6 +83,7 @@ int handle_cancel_steal(HandleObject *handle);
 int engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
                      PyObject *context);
 
+/* handle_type.c. */
 int handle_setup(PyObject *module, ModuleState *state);
 void handle_free_list_clear(ModuleState *state);
 

@@ -131,6 +131,16 @@ report_callback(Engine *engine, PyObject *handle, PyObject *callback,
     return context_report(engine, context);
 }
 
+int
+report_contain(Engine *engine, int err, PyObject *subject)
+{
+    if (err == 0) {
+        return 0;
+    }
+    return report_raised(engine, "Exception in the event loop's own callback",
+                         "transport", subject, NULL);
+}
+
 void
 report_unraisable(const char *where)
 {

@@ -11,12 +11,17 @@
  *
  * 0 when it has been dealt with. -1 with an exception set when that has to
  * leave run_forever(): SystemExit and KeyboardInterrupt, which are not
- * reported, and whatever the handler itself lets out. */
+ * reported, whatever the handler itself lets out, and MemoryError. */
 int report_raised(Engine *engine, const char *message, ...);
 
 /* The same for an exception raised by a handle's callback. */
 int report_callback(Engine *engine, PyObject *handle, PyObject *callback,
                     PyObject *args, PyObject *source_traceback);
+
+/* For the entries of our own that the turn runs: `err` is what one of them
+ * ended with. Reports a raised exception that is no SystemExit or
+ * KeyboardInterrupt, on behalf of `subject`; returns as report_raised(). */
+int report_contain(Engine *engine, int err, PyObject *subject);
 
 /* Writes the raised exception to sys.unraisablehook: for finalizers and for
  * failures while something is being undone. */

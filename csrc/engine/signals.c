@@ -1,4 +1,4 @@
-/* Signals. Opened by the Loop's run_forever() (pyaio/loop.py); run by the turn
+/* Signals. Opened by the Loop's run_forever() (pyaio/_loop.py); run by the turn
  * when a byte has arrived. */
 #include "engine/signals.h"
 
@@ -27,6 +27,11 @@ signals_on_ready(FdWatcher *watcher, int events)
     char numbers[256];
     ssize_t count = read(watcher->fd, numbers, sizeof(numbers));
     if (count > 0) {
+        if (watcher->engine->signal_forward >= 0) {
+            /* As the interpreter would have written it, errors and all. */
+            (void)!write(watcher->engine->signal_forward, numbers,
+                         (size_t)count);
+        }
         return signals_deliver(watcher->engine, numbers, count);
     }
     if (count == 0 || !errors_is_retry(errno)) {
@@ -36,7 +41,18 @@ signals_on_ready(FdWatcher *watcher, int events)
     return 0;
 }
 
-static const WatcherOps signals_ops = {.on_ready = signals_on_ready};
+static int
+signals_displace(FdWatcher *watcher)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "File descriptor %d is the event loop's own", watcher->fd);
+    return -1;
+}
+
+static const WatcherOps signals_ops = {
+    .on_ready = signals_on_ready,
+    .displace = signals_displace,
+};
 
 static int
 signals_open(Engine *engine)

@@ -3,17 +3,19 @@
  * Called by the Loop's _run() (api/loop_run.c). What became ready in a turn
  * runs in the next one, first in first out, as in asyncio; unlike asyncio, a
  * turn does not start with a poll while there is something to run, unless
- * POLL_TURNS turns or POLL_NS have passed since the last one: a poll costs as
- * much as ten switches between tasks. */
+ * POLL_TURNS turns, POLL_NS or a tick of the coarse clock have passed since the
+ * last one: a poll costs as much as ten switches between tasks. */
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/platform.h"
 #include "engine/engine.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
+#include "engine/report.h"
 #include "engine/watcher.h"
 
 #define POLL_TURNS 61        /* without a poll, at the most */
-#define POLL_NS 100000       /* the same in time */
+#define POLL_NS 20000        /* the same in time: a poll is some 2 % of it */
 #define CHECK_TURNS 16       /* between two looks at the clock */
 #define SHARE_GIL_NS 5000000 /* the interpreter's switch interval */
 #define MAXIMUM_WAIT_MS (24 * 3600 * 1000) /* as asyncio */
@@ -81,10 +83,9 @@ poll_wait(Engine *engine, int64_t wait)
     else {
         alarm_set(engine, wait);
     }
-    if (inbox_fall_asleep(&engine->inbox)) {
-        run_uv_without_gil(engine, UV_RUN_ONCE);
-    }
-    inbox_wake_up(&engine->inbox);
+    asleep_set(&engine->asleep, true);
+    run_uv_without_gil(engine, UV_RUN_ONCE);
+    asleep_set(&engine->asleep, false);
 }
 
 /* Looks for events without waiting. The GIL is kept, but for one look an
@@ -106,11 +107,13 @@ poll_look(Engine *engine)
 static int64_t
 poll_allowance(Engine *engine, int64_t now)
 {
+    /* First, since it drops cancelled timers, which may run finalizers: what
+     * these schedule has to be seen below. */
+    const TimerEntry *timer = timer_heap_peek(&engine->timers);
     if (!ready_is_empty(&engine->ready) || !ready_is_empty(&engine->turn_end)
         || engine->stopping) {
         return 0;
     }
-    const TimerEntry *timer = timer_heap_peek(&engine->timers);
     if (timer == NULL || timer->when == INT64_MAX) {
         return -1;
     }
@@ -148,8 +151,9 @@ turn_poll(Engine *engine)
     if (failed) {
         return -1;
     }
-    watchers_apply_changes(engine);
     int64_t wait = poll_allowance(engine, now);
+    watchers_apply_changes(engine);
+    /* From here to uv_run() no Python runs. */
     if (wait == 0) {
         poll_look(engine);
     }
@@ -159,6 +163,7 @@ turn_poll(Engine *engine)
     }
     ready_append(&engine->ready, &engine->fired);
     engine->polled_at = (int64_t)uv_hrtime();
+    engine->tick = platform_coarse_ns();
     engine->turns = 0;
     engine->poll_now = false;
     if (engine->check_at > CHECK_TURNS) {
@@ -171,31 +176,36 @@ turn_poll(Engine *engine)
     return 0;
 }
 
-/* Whether to poll before this turn, at the cost of a clock now and then. */
+/* The pace so far says at how many turns to look at the clock again; at a
+ * change of pace, the tick of the coarse clock is what ends the wait. */
 static bool
-poll_is_due(Engine *engine)
+time_is_up(Engine *engine)
 {
-    if (ready_is_empty(&engine->ready) || engine->poll_now) {
-        return true;
-    }
-    if (++engine->turns < engine->check_at) {
-        return false;
-    }
-    if (engine->turns >= POLL_TURNS) {
-        engine->check_at = CHECK_TURNS;
-        return true;
-    }
     int64_t elapsed = (int64_t)uv_hrtime() - engine->polled_at;
-    if (elapsed >= POLL_NS || elapsed < 0) {
+    if (elapsed >= POLL_NS) {
         engine->check_at = 1;
         return true;
     }
-    /* As many turns again as the time left allows at the pace so far. */
     int64_t pace = elapsed / engine->turns + 1;
     int64_t more = (POLL_NS - elapsed) / pace;
     more = more < 1 ? 1 : more > CHECK_TURNS ? CHECK_TURNS : more;
     engine->check_at = engine->turns + (uint32_t)more;
     return false;
+}
+
+/* Whether to poll before this turn, at the cost of a clock now and then. */
+static bool
+poll_is_due(Engine *engine)
+{
+    if (ready_is_empty(&engine->ready) || engine->poll_now
+        || engine->overrides & OVERRIDE_TIME) {
+        return true; /* a clock of somebody's may have jumped */
+    }
+    engine->turns++;
+    if (engine->turns >= POLL_TURNS || platform_coarse_ns() != engine->tick) {
+        return true;
+    }
+    return engine->turns >= engine->check_at && time_is_up(engine);
 }
 
 /* ---- running ---- */
@@ -301,6 +311,21 @@ run_ready_debug(Engine *engine)
     return 0;
 }
 
+/* What was written leaves, also when an exception ends the run (`err`). */
+static int
+turn_end(Engine *engine, int err)
+{
+    PyObject *raised = PyErr_GetRaisedException();
+    int flushed = run_queue(engine, &engine->turn_end);
+    if (raised != NULL) {
+        if (flushed < 0) {
+            report_unraisable("the end of a turn");
+        }
+        PyErr_SetRaisedException(raised);
+    }
+    return err < 0 ? err : flushed;
+}
+
 static int
 turn_run(Engine *engine)
 {
@@ -309,10 +334,7 @@ turn_run(Engine *engine)
     int err = engine->debug ? run_ready_debug(engine)
                             : run_queue(engine, &engine->ready);
     engine->in_turn = false;
-    if (err == 0 && !ready_is_empty(&engine->turn_end)) {
-        err = run_queue(engine, &engine->turn_end);
-    }
-    return err;
+    return ready_is_empty(&engine->turn_end) ? err : turn_end(engine, err);
 }
 
 int
@@ -322,14 +344,10 @@ engine_run(Engine *engine)
         return -1;
     }
     engine->poll_now = true;
-    engine->check_at = CHECK_TURNS;
+    engine->check_at = 1; /* until the pace is known */
     do {
-        inbox_take(&engine->inbox, &engine->ready);
-        if (poll_is_due(engine)) {
-            if (turn_poll(engine) < 0) {
-                return -1;
-            }
-            inbox_take(&engine->inbox, &engine->ready);
+        if (poll_is_due(engine) && turn_poll(engine) < 0) {
+            return -1;
         }
         if (turn_run(engine) < 0) {
             return -1;

@@ -2,12 +2,17 @@
  * run by the turn after a poll.
  *
  * A watcher is freed when its owner has closed it, libuv has released it and
- * its entry is in no queue, whichever comes last. */
+ * it stands in no queue or list, whichever comes last. */
 #include "engine/watcher.h"
 
 #include "base/errors.h"
 #include "base/forks.h"
 #include "base/platform.h"
+#include "engine/report.h"
+
+/* FdWatcher.armed when libuv has to be asked again: differs from every
+ * interest. */
+#define ARMED_STALE (-1)
 
 static FdWatcher *
 watcher_of(ReadyEntry *entry)
@@ -19,7 +24,8 @@ watcher_of(ReadyEntry *entry)
 static void
 watcher_free_if_done(FdWatcher *watcher)
 {
-    if (watcher->closed && watcher->released && !watcher->queued) {
+    if (watcher->closed && watcher->released && !watcher->queued
+        && !watcher->changed) {
         PyMem_RawFree(watcher);
     }
 }
@@ -72,7 +78,6 @@ watcher_mark_changed(FdWatcher *watcher)
 static int
 watcher_run(ReadyEntry *entry, Engine *engine)
 {
-    (void)engine;
     FdWatcher *watcher = watcher_of(entry);
     watcher->queued = false;
     int events = watcher->events & watcher->interest;
@@ -84,7 +89,8 @@ watcher_run(ReadyEntry *entry, Engine *engine)
     int err = 0;
     if (events != 0) {
         PyObject *owner = Py_NewRef(watcher->owner);
-        err = watcher->ops->on_ready(watcher, events);
+        err = report_contain(engine, watcher->ops->on_ready(watcher, events),
+                             owner);
         /* Still there: libuv releases it in a later poll at the earliest. */
         if (!watcher->closed && watcher->interest != watcher->armed) {
             watcher_mark_changed(watcher);
@@ -179,15 +185,41 @@ engine_leave_parent(Engine *engine)
     }
 }
 
+/* Makes room for a new watcher of the fd. */
+static int
+table_prepare(Engine *engine, int fd)
+{
+    if (fcntl(fd, F_GETFD) < 0) {
+        return errors_set_uv(UV_EBADF);
+    }
+    if (!engine->polling) {
+        watchers_apply_changes(engine); /* what is closed lets go of its fd */
+    }
+    FdWatcher *before = watcher_find(engine, fd);
+    if (before != NULL && before->ops->displace(before) < 0) {
+        return -1;
+    }
+    return table_reserve(engine, fd);
+}
+
+/* uv_poll_init() makes the fd non-blocking, which others who share the file
+ * (a terminal, say) must not notice. */
+static int
+poll_init_keeping_mode(Engine *engine, uv_poll_t *poll, int fd)
+{
+    int flags = fcntl(fd, F_GETFL);
+    int err = uv_poll_init(&engine->uv, poll, fd);
+    if (flags >= 0 && !(flags & O_NONBLOCK)) {
+        fcntl(fd, F_SETFL, flags);
+    }
+    return err;
+}
+
 FdWatcher *
 watcher_open(Engine *engine, int fd, bool exclusive, const WatcherOps *ops,
              PyObject *owner)
 {
-    if (fd < 0) {
-        errors_set_uv(UV_EBADF);
-        return NULL;
-    }
-    if (table_reserve(engine, fd) < 0) {
+    if (table_prepare(engine, fd) < 0) {
         return NULL;
     }
     FdWatcher *watcher = PyMem_RawCalloc(1, sizeof(*watcher));
@@ -196,7 +228,7 @@ watcher_open(Engine *engine, int fd, bool exclusive, const WatcherOps *ops,
         return NULL;
     }
     engine_leave_parent(engine);
-    int err = uv_poll_init(&engine->uv, &watcher->poll, fd);
+    int err = poll_init_keeping_mode(engine, &watcher->poll, fd);
     if (err < 0) {
         PyMem_RawFree(watcher);
         errors_set_uv(err);
@@ -269,7 +301,7 @@ watcher_close(FdWatcher *watcher)
         watcher_free_if_done(watcher);
     }
     else {
-        if (engine->watchers[watcher->fd] == watcher) {
+        if (watcher_find(engine, watcher->fd) == watcher) {
             engine->watchers[watcher->fd] = NULL;
         }
         if (engine->polling) {
@@ -300,9 +332,9 @@ watcher_apply(FdWatcher *watcher)
         uv_poll_stop(&watcher->poll);
         return;
     }
-    /* libuv aborts the process when epoll refuses a fd that somebody has
-     * closed since it was watched. asyncio: nothing ever happens on it. */
-    if (!watcher->exclusive && fcntl(watcher->fd, F_GETFD) < 0) {
+    /* Somebody may have closed the fd since it was watched, or another file
+     * may have its number. asyncio: nothing ever happens on it. */
+    if (!platform_can_poll(watcher->fd)) {
         uv_poll_stop(&watcher->poll);
         return;
     }
@@ -322,6 +354,7 @@ watchers_apply_changes(Engine *engine)
         watcher->next_changed = NULL;
         watcher->changed = false;
         watcher_apply(watcher);
+        watcher_free_if_done(watcher);
     }
 }
 

@@ -18,6 +18,10 @@ typedef struct WatcherOps {
     /* Called with the events that came and are still wanted, the owner held.
      * -1 with an exception set only for what must leave run_forever(). */
     int (*on_ready)(FdWatcher *watcher, int events);
+    /* Somebody else wants to watch the fd, so that the owner's number must be
+     * stale: it closes the watcher. -1 with RuntimeError where it still owns
+     * the fd. */
+    int (*displace)(FdWatcher *watcher);
     /* Who runs, for debug mode's report of slow callbacks: borrowed. NULL
      * stands for the owner. */
     PyObject *(*subject)(FdWatcher *watcher);
@@ -44,7 +48,9 @@ struct FdWatcher {
 
 /* Watches nothing yet. `owner` is borrowed: it closes the watcher before it
  * goes. `exclusive`: the fd is the owner's, which closes it only after the
- * watcher. NULL with OSError (EBADF, EPERM: a file that cannot be polled). */
+ * watcher. Whoever has watched a fd of that number before is displaced. NULL
+ * with OSError (EBADF, EPERM: a file that cannot be polled) or RuntimeError
+ * where a transport owns the fd. */
 FdWatcher *watcher_open(Engine *engine, int fd, bool exclusive,
                         const WatcherOps *ops, PyObject *owner);
 

@@ -1,0 +1,298 @@
+/* Handles as Python sees them: methods, attributes, and what asyncio's own code
+ * reads of them. Their work is done by engine/handle.c. */
+#include "base/compat.h"
+#include "engine/engine.h"
+#include "engine/handle.h"
+
+static PyObject *
+Handle_cancel(HandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (handle_cancel(self) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Handle_cancelled(HandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->cancelled);
+}
+
+static PyObject *
+Handle_get_context(HandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_NewRef(self->context);
+}
+
+static PyObject *
+Handle__run(HandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->callback == NULL) {
+        PyErr_SetString(PyExc_TypeError, "the handle has been cancelled");
+        return NULL;
+    }
+    Py_INCREF(self);
+    int err = handle_run_now(self);
+    Py_DECREF(self);
+    if (err < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+or_none(PyObject *object)
+{
+    return Py_NewRef(object ? object : Py_None);
+}
+
+static PyObject *
+Handle_get_callback(HandleObject *self, void *Py_UNUSED(closure))
+{
+    return or_none(self->callback);
+}
+
+static PyObject *
+Handle_get_args(HandleObject *self, void *Py_UNUSED(closure))
+{
+    if (self->callback == NULL || self->more_args != NULL) {
+        return or_none(self->more_args);
+    }
+    PyObject *args = PyTuple_New(self->nargs);
+    for (Py_ssize_t i = 0; args != NULL && i < self->nargs; i++) {
+        PyTuple_SET_ITEM(args, i, Py_NewRef(self->args[i]));
+    }
+    return args;
+}
+
+static PyObject *
+Handle_get_cancelled(HandleObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->cancelled);
+}
+
+static PyObject *
+Handle_get_object(HandleObject *self, void *offset)
+{
+    return or_none(*(PyObject **)((char *)self + (size_t)offset));
+}
+
+static PyObject *
+TimerHandle_when(TimerHandleObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_NewRef(self->when);
+}
+
+static PyObject *
+TimerHandle_get_scheduled(TimerHandleObject *self, void *Py_UNUSED(closure))
+{
+    return PyBool_FromLong(self->scheduled);
+}
+
+static int
+Handle_traverse(HandleObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->callback);
+    Py_VISIT(self->context);
+    for (int i = 0; i < HANDLE_INLINE_ARGS; i++) {
+        Py_VISIT(self->args[i]);
+    }
+    Py_VISIT(self->more_args);
+    Py_VISIT(self->source_traceback);
+    Py_VISIT(self->repr);
+    return 0;
+}
+
+/* Leaves `loop` and `context`: a handle that lives on after the collector has
+ * cleared it can still be asked. They break no cycle that the callback and its
+ * arguments do not, and the dealloc drops them. */
+static int
+Handle_clear(HandleObject *self)
+{
+    handle_drop_call(self);
+    Py_CLEAR(self->source_traceback);
+    Py_CLEAR(self->repr);
+    return 0;
+}
+
+static void
+handle_dealloc(HandleObject *self, HandleFreeList *list)
+{
+    PyObject_GC_UnTrack(self);
+    PyObject_ClearWeakRefs((PyObject *)self);
+    Handle_clear(self);
+    Py_CLEAR(self->context);
+    PyObject *loop = self->loop;
+    self->loop = NULL;
+    handle_free(self, list);
+    Py_XDECREF(loop); /* last: the loop may go with it */
+}
+
+/* The state of the module that made the type; NULL when the collector has
+ * already taken the two apart. */
+static ModuleState *
+state_of_dying(void *self)
+{
+    PyObject *module = ((PyHeapTypeObject *)Py_TYPE(self))->ht_module;
+    return module != NULL ? PyModule_GetState(module) : NULL;
+}
+
+static void
+Handle_dealloc(HandleObject *self)
+{
+    ModuleState *state = state_of_dying(self);
+    handle_dealloc(self, state ? &state->free_handles : NULL);
+}
+
+static int
+TimerHandle_traverse(TimerHandleObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(self->when);
+    return Handle_traverse(&self->handle, visit, arg);
+}
+
+static void
+TimerHandle_dealloc(TimerHandleObject *self)
+{
+    ModuleState *state = state_of_dying(self);
+    PyObject_GC_UnTrack(self);
+    Py_CLEAR(self->when);
+    handle_dealloc(&self->handle, state ? &state->free_timer_handles : NULL);
+}
+
+#define HANDLE_OBJECT(name, field)                                            \
+    {name, (getter)Handle_get_object, NULL, NULL,                             \
+     (void *)offsetof(HandleObject, field)}
+
+/* What asyncio keeps in slots; its own code reads them, so they have to win
+ * over the base's (empty) slots. */
+#define HANDLE_ATTRIBUTES                                                     \
+    {"_callback", (getter)Handle_get_callback, NULL, NULL, NULL},             \
+        {"_args", (getter)Handle_get_args, NULL, NULL, NULL},                 \
+        {"_cancelled", (getter)Handle_get_cancelled, NULL, NULL, NULL},       \
+        HANDLE_OBJECT("_context", context), HANDLE_OBJECT("_loop", loop),     \
+        HANDLE_OBJECT("_source_traceback", source_traceback),                 \
+        HANDLE_OBJECT("_repr", repr)
+
+static PyGetSetDef Handle_getset[] = {
+    HANDLE_ATTRIBUTES,
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyGetSetDef TimerHandle_getset[] = {
+    HANDLE_ATTRIBUTES,
+    {"_scheduled", (getter)TimerHandle_get_scheduled, NULL, NULL, NULL},
+    {"_when", (getter)Handle_get_object, NULL, NULL,
+     (void *)offsetof(TimerHandleObject, when)},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+PyDoc_STRVAR(cancel_doc,
+             "cancel($self, /)\n--\n\n"
+             "Cancel the callback, as asyncio.Handle.cancel().\n\n"
+             "A handle that has run or has been cancelled is left alone.");
+PyDoc_STRVAR(cancelled_doc,
+             "cancelled($self, /)\n--\n\n"
+             "True if the callback was cancelled.");
+PyDoc_STRVAR(get_context_doc,
+             "get_context($self, /)\n--\n\n"
+             "The contextvars.Context in which the callback runs.");
+PyDoc_STRVAR(run_doc,
+             "_run($self, /)\n--\n\n"
+             "Call the callback now and report what it raises.");
+PyDoc_STRVAR(when_doc,
+             "when($self, /)\n--\n\n"
+             "The time at which the callback is due, in seconds of the "
+             "loop's clock (loop.time()), as a float.");
+
+#define NOARGS(name, function, doc)                                           \
+    {name, (PyCFunction)function, METH_NOARGS, doc}
+#define HANDLE_METHODS                                                        \
+    NOARGS("cancel", Handle_cancel, cancel_doc),                              \
+        NOARGS("cancelled", Handle_cancelled, cancelled_doc),                 \
+        NOARGS("get_context", Handle_get_context, get_context_doc),           \
+        NOARGS("_run", Handle__run, run_doc)
+
+static PyMethodDef Handle_methods[] = {
+    HANDLE_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef TimerHandle_methods[] = {
+    HANDLE_METHODS,
+    NOARGS("when", TimerHandle_when, when_doc),
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(Handle_doc,
+             "What call_soon() and call_soon_threadsafe() return: an "
+             "asyncio.Handle.");
+PyDoc_STRVAR(TimerHandle_doc,
+             "What call_later() and call_at() return: an "
+             "asyncio.TimerHandle.");
+
+#define HANDLE_FLAGS                                                          \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC                                  \
+     | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+
+static PyType_Slot Handle_slots[] = {
+    {Py_tp_doc, (void *)Handle_doc},
+    {Py_tp_dealloc, Handle_dealloc},
+    {Py_tp_traverse, Handle_traverse},
+    {Py_tp_clear, Handle_clear},
+    {Py_tp_getset, Handle_getset},
+    {Py_tp_methods, Handle_methods},
+    {0, NULL},
+};
+
+static PyType_Spec Handle_spec = {
+    .name = "pyaio._core.Handle",
+    .basicsize = sizeof(HandleObject),
+    .flags = HANDLE_FLAGS,
+    .slots = Handle_slots,
+};
+
+static PyType_Slot TimerHandle_slots[] = {
+    {Py_tp_doc, (void *)TimerHandle_doc},
+    {Py_tp_dealloc, TimerHandle_dealloc},
+    {Py_tp_traverse, TimerHandle_traverse},
+    {Py_tp_clear, Handle_clear},
+    {Py_tp_getset, TimerHandle_getset},
+    {Py_tp_methods, TimerHandle_methods},
+    {0, NULL},
+};
+
+static PyType_Spec TimerHandle_spec = {
+    .name = "pyaio._core.TimerHandle",
+    .basicsize = sizeof(TimerHandleObject),
+    .flags = HANDLE_FLAGS,
+    .slots = TimerHandle_slots,
+};
+
+static PyTypeObject *
+handle_add_type(PyObject *module, PyType_Spec *spec, const char *base_name)
+{
+    PyObject *base =
+        module_import_base("asyncio.events", base_name, HANDLE_BASE_SIZE);
+    if (base == NULL) {
+        return NULL;
+    }
+    PyTypeObject *type = module_add_type(module, spec, base);
+    Py_DECREF(base);
+    return type;
+}
+
+int
+handle_setup(PyObject *module, ModuleState *state)
+{
+    state->handle_type = handle_add_type(module, &Handle_spec, "Handle");
+    if (state->handle_type == NULL) {
+        return -1;
+    }
+    state->timer_handle_type =
+        handle_add_type(module, &TimerHandle_spec, "TimerHandle");
+    return state->timer_handle_type == NULL ? -1 : 0;
+}
