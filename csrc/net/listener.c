@@ -130,9 +130,8 @@ static int
 listener_back_off(ListenerObject *listener)
 {
     Engine *engine = listener->engine;
-    PyObject *info = NULL;
     PyObject *raised = PyErr_GetRaisedException();
-    info =
+    PyObject *info =
         PyObject_CallOneArg(engine->state->transport_socket, listener->sock);
     if (info == NULL) {
         PyErr_Clear();
@@ -201,7 +200,16 @@ listener_on_ready(FdWatcher *watcher, int events)
     return 0;
 }
 
-static const WatcherOps listener_ops = {.on_ready = listener_on_ready};
+static int
+listener_displace(FdWatcher *watcher)
+{
+    return listener_stop(watcher->engine, watcher->fd);
+}
+
+static const WatcherOps listener_ops = {
+    .on_ready = listener_on_ready,
+    .displace = listener_displace,
+};
 
 /* ---- starting and stopping ---- */
 
@@ -261,14 +269,7 @@ listener_stop(Engine *engine, int fd)
     listener->retry = NULL;
     listener->watcher = NULL;
     watcher_close(watcher);
-    int err = 0;
-    if (retry != NULL) {
-        PyObject *result =
-            PyObject_CallMethod((PyObject *)retry, "cancel", NULL);
-        err = result == NULL ? -1 : 0;
-        Py_XDECREF(result);
-        Py_DECREF(retry);
-    }
+    int err = retry == NULL ? 0 : handle_cancel_steal(&retry->handle);
     Py_DECREF(listener);
     return err;
 }

@@ -6,9 +6,10 @@
 #include "engine/engine.h"
 
 /* Starts to accept on `sock` (socket.socket); at most `backlog` connections an
- * event. `server` may be None; `context`, whose copies all callbacks of the
- * connections run in, too: then each runs in a copy of this one. Borrows everything; the engine holds the
- * listener until listener_stop(). -1 with an exception set. */
+ * event. `server` may be None. With a `context`, all callbacks of a connection
+ * run in one copy of it; with None, each runs in a copy of the context in which
+ * it is scheduled. Borrows everything; the engine holds the listener until
+ * listener_stop(). -1 with an exception set. */
 int listener_start(Engine *engine, PyObject *sock, PyObject *factory,
                    PyObject *server, PyObject *context, int backlog);
 

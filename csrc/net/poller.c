@@ -88,8 +88,25 @@ poller_subject(FdWatcher *watcher)
     return handle != NULL ? (PyObject *)handle : Py_None;
 }
 
+/* A transport takes a fd of that number: the program has closed ours. */
+static int
+poller_displace(FdWatcher *watcher)
+{
+    PollerObject *poller = (PollerObject *)Py_NewRef(watcher->owner);
+    int err = 0;
+    if (poller->reader != NULL) {
+        err = poller_drop(poller, WATCH_READ);
+    }
+    if (poller->writer != NULL && poller_drop(poller, WATCH_WRITE) < 0) {
+        err = -1;
+    }
+    Py_DECREF(poller);
+    return err;
+}
+
 static const WatcherOps poller_ops = {
     .on_ready = poller_on_ready,
+    .displace = poller_displace,
     .subject = poller_subject,
 };
 
@@ -114,14 +131,8 @@ static PollerObject *
 poller_get(Engine *engine, int fd)
 {
     FdWatcher *watcher = watcher_find(engine, fd);
-    if (watcher == NULL) {
+    if (watcher == NULL || watcher->ops != &poller_ops) {
         return poller_new(engine, fd);
-    }
-    if (watcher->ops != &poller_ops) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "File descriptor %d is used by transport %R", fd,
-                     watcher->owner);
-        return NULL;
     }
     watcher_rearm(watcher);
     return (PollerObject *)Py_NewRef(watcher->owner);

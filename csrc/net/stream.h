@@ -1,8 +1,8 @@
 /* The stream transport: one connected stream socket and its protocol.
  *
  * An asyncio.Transport, with everything of asyncio's own selector transport:
- * net/stream.c makes, closes and ends it, net/stream_read.c is the way of the
- * bytes in, net/stream_write.c the way out, net/stream_flow.c the flow control
+ * net/stream.c makes, closes and ends it, net/stream_type.c is what Python sees
+ * of it, net/stream_read.c the way of the bytes in, net/stream_write.c the way out, net/stream_flow.c the flow control
  * between, net/stream_info.c what programs ask about it. */
 #ifndef PYAIO_NET_STREAM_H
 #define PYAIO_NET_STREAM_H
@@ -97,12 +97,22 @@ int stream_close(StreamObject *stream);
 /* Closes at once; connection_lost(exc) follows. `exc` is borrowed, may be
  * None. -1 with an exception set. */
 int stream_force_close(StreamObject *stream, PyObject *exc);
+/* connection_lost(exc), whatever it raises; then everything is let go. -1 with
+ * an exception set. */
+int stream_finish(StreamObject *stream, PyObject *exc);
+/* Closes the fd, once, through the socket object where there is one; takes
+ * leave of the server. -1 with an exception set. */
+int stream_close_fd(StreamObject *stream);
+int stream_detach_server(StreamObject *stream);
 /* Ends the stream with the raised exception: an OSError is the peer's or the
  * network's doing, any other is reported with `message`. 0, or -1 with the
  * exception that has to leave run_forever(). */
 int stream_fatal(StreamObject *stream, const char *message);
 /* From now on events go to `protocol` (borrowed). -1 with an exception set. */
 int stream_set_protocol(StreamObject *stream, PyObject *protocol);
+/* The sendfile() that waits for the queue to run empty gets `exc`. -1 with an
+ * exception set. */
+int stream_fail_empty_waiter(StreamObject *stream, PyObject *exc);
 /* Schedules connection_lost(exc): no event comes any more. -1 with an
  * exception set. */
 int stream_schedule_lost(StreamObject *stream, PyObject *exc);
@@ -136,6 +146,7 @@ PyObject *stream_repr(StreamObject *stream);
 /* Notes, before the fd is closed, what may be asked for afterwards. */
 void stream_remember(StreamObject *stream);
 
+/* stream_type.c. */
 int stream_setup(PyObject *module, ModuleState *state);
 
 #endif

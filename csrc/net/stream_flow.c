@@ -98,12 +98,12 @@ static int
 limit_as_size(PyObject *limit, size_t *size)
 {
     PyObject *whole = PyNumber_Long(limit);
-    if (whole == NULL) {
-        return -1;
-    }
-    *size = PyLong_AsSize_t(whole);
-    Py_DECREF(whole);
+    *size = whole == NULL ? (size_t)-1 : PyLong_AsSize_t(whole);
+    Py_XDECREF(whole);
     if (*size == (size_t)-1 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return -1;
+        }
         PyErr_Clear();
         *size = SIZE_MAX; /* more than any buffer can hold */
     }

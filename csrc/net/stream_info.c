@@ -38,9 +38,20 @@ stream_socket(StreamObject *stream)
         stream->sock = sock;
         return sock;
     }
-    stream->sock = PyObject_CallFunction(
+    /* It has to know that the fd does not block: its dup() would set it. */
+    PyObject *sock = PyObject_CallFunction(
         type, "iiii", stream->family, stream->type, stream->proto, stream->fd);
-    return stream->sock;
+    PyObject *done =
+        sock ? PyObject_CallMethod(sock, "setblocking", "O", Py_False) : NULL;
+    if (done == NULL && sock != NULL) {
+        PyObject *raised = PyErr_GetRaisedException();
+        Py_XDECREF(PyObject_CallMethod(sock, "detach", NULL));
+        PyErr_SetRaisedException(raised);
+        Py_CLEAR(sock);
+    }
+    Py_XDECREF(done);
+    stream->sock = sock;
+    return sock;
 }
 
 static PyObject *

@@ -47,16 +47,11 @@ static int
 write_failed(StreamObject *stream)
 {
     PyObject *exc = PyErr_GetRaisedException();
-    PyObject *waiter = Py_XNewRef(stream->empty_waiter);
     PyErr_SetRaisedException(Py_NewRef(exc));
     int err = stream_fatal(stream, "Fatal write error on socket transport");
-    if (err == 0 && waiter != NULL) {
-        PyObject *result = PyObject_CallMethodOneArg(
-            waiter, STATE_NAME(stream->engine->state, set_exception), exc);
-        err = result == NULL ? -1 : 0;
-        Py_XDECREF(result);
+    if (err == 0) {
+        err = stream_fail_empty_waiter(stream, exc);
     }
-    Py_XDECREF(waiter);
     Py_DECREF(exc);
     return err;
 }
@@ -198,7 +193,8 @@ gather(StreamObject *stream)
 int
 stream_send_gathered(StreamObject *stream)
 {
-    if (!stream->flush_queued || stream->write_armed || stream->lost_writes) {
+    if (write_queue_is_empty(&stream->queue) || stream->write_armed
+        || stream->lost_writes) {
         return 0;
     }
     return flush_queue(stream);
@@ -213,13 +209,10 @@ stream_of(ReadyEntry *flush)
 static int
 flush_run(ReadyEntry *entry, Engine *engine)
 {
-    (void)engine;
     StreamObject *stream = stream_of(entry);
     stream->flush_queued = false;
-    int err = 0;
-    if (!write_queue_is_empty(&stream->queue) && !stream->write_armed) {
-        err = flush_queue(stream);
-    }
+    int err = report_contain(engine, stream_send_gathered(stream),
+                             (PyObject *)stream);
     Py_DECREF(stream); /* taken by gather() */
     return err;
 }
@@ -414,9 +407,9 @@ static int
 push_lines(StreamObject *stream, PyObject *lines)
 {
     size_t before = stream->queue.count;
-    Py_ssize_t count = PySequence_Fast_GET_SIZE(lines);
+    Py_ssize_t count = PyTuple_GET_SIZE(lines);
     for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *line = PySequence_Fast_GET_ITEM(lines, i);
+        PyObject *line = PyTuple_GET_ITEM(lines, i);
         if (push_line(stream, line) < 0) {
             write_queue_truncate(&stream->queue, before);
             return -1;
@@ -431,17 +424,18 @@ stream_write_lines(StreamObject *stream, PyObject *lines)
     if (check_may_write(stream, "writelines") < 0) {
         return -1;
     }
-    PyObject *fast = PySequence_Fast(lines, "can only join an iterable");
-    if (fast == NULL) {
+    /* Our own: asking an item for its bytes may change the caller's list. */
+    PyObject *own = PySequence_Tuple(lines);
+    if (own == NULL) {
         return -1;
     }
     if (stream->lost_writes) {
-        Py_DECREF(fast);
+        Py_DECREF(own);
         return write_is_lost(stream);
     }
     bool waits = write_can_wait(stream) || stream->write_armed;
-    int err = push_lines(stream, fast);
-    Py_DECREF(fast);
+    int err = push_lines(stream, own);
+    Py_DECREF(own);
     if (err < 0 || write_queue_is_empty(&stream->queue)) {
         return err;
     }

@@ -1,0 +1,521 @@
+/* The stream transport as Python sees it: methods, attributes, memory. Its work
+ * is done by the other stream files. */
+#include "base/compat.h"
+#include "engine/report.h"
+#include "net/stream.h"
+
+static PyObject *
+none_or_null(int err)
+{
+    if (err < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Stream__call_connection_lost(StreamObject *self, PyObject *exc)
+{
+    if (self->finished) {
+        Py_RETURN_NONE;
+    }
+    return none_or_null(stream_finish(self, exc));
+}
+
+/* The one argument of a method, by position or by its name. Borrowed, or NULL
+ * with TypeError. */
+static PyObject *
+one_argument(const char *method, const char *name, PyObject *const *args,
+             Py_ssize_t nargs, PyObject *kwnames)
+{
+    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    if (nargs + named == 1
+        && (named == 0
+            || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
+                                                name)
+                   == 0)) {
+        return args[0];
+    }
+    PyErr_Format(PyExc_TypeError, "%s() takes exactly one argument: '%s'",
+                 method, name);
+    return NULL;
+}
+
+static PyObject *
+Stream_write(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+             PyObject *kwnames)
+{
+    PyObject *data = one_argument("write", "data", args, nargs, kwnames);
+    return data ? none_or_null(stream_write_object(self, data)) : NULL;
+}
+
+static PyObject *
+Stream_writelines(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
+                  PyObject *kwnames)
+{
+    PyObject *lines =
+        one_argument("writelines", "list_of_data", args, nargs, kwnames);
+    return lines ? none_or_null(stream_write_lines(self, lines)) : NULL;
+}
+
+static PyObject *
+Stream_write_eof(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_null(stream_write_eof(self));
+}
+
+static PyObject *
+Stream_can_write_eof(StreamObject *Py_UNUSED(self),
+                     PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+Stream_close(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_null(stream_close(self));
+}
+
+static PyObject *
+Stream_abort(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (stream_send_gathered(self) < 0) {
+        return NULL;
+    }
+    return none_or_null(stream_force_close(self, Py_None));
+}
+
+static PyObject *
+Stream__force_close(StreamObject *self, PyObject *exc)
+{
+    if (stream_send_gathered(self) < 0) {
+        return NULL;
+    }
+    return none_or_null(stream_force_close(self, exc));
+}
+
+static PyObject *
+Stream_is_closing(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->closing);
+}
+
+static bool
+stream_is_reading(StreamObject *stream)
+{
+    return !stream->closing && !stream->paused;
+}
+
+static PyObject *
+Stream_is_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(stream_is_reading(self));
+}
+
+static PyObject *
+Stream_pause_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (stream_is_reading(self)) {
+        self->paused = true;
+        self->reading = false;
+        stream_update_watch(self);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Stream_resume_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->closing || !self->paused) {
+        Py_RETURN_NONE;
+    }
+    /* From here on reads call the protocol in the context of who resumed. */
+    PyObject *context = stream_copy_context(self);
+    if (context == NULL) {
+        return NULL;
+    }
+    Py_SETREF(self->context, context);
+    self->paused = false;
+    self->reading = true;
+    stream_update_watch(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Stream_set_protocol(StreamObject *self, PyObject *const *args,
+                    Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *protocol =
+        one_argument("set_protocol", "protocol", args, nargs, kwnames);
+    return protocol ? none_or_null(stream_set_protocol(self, protocol)) : NULL;
+}
+
+static PyObject *
+or_none(PyObject *object)
+{
+    return Py_NewRef(object ? object : Py_None);
+}
+
+static PyObject *
+Stream_get_protocol(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return or_none(self->protocol);
+}
+
+static PyObject *
+Stream_get_extra_info(StreamObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"name", "default", NULL};
+    PyObject *name, *fallback = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info",
+                                     keywords, &name, &fallback)) {
+        return NULL;
+    }
+    return stream_get_extra(self, name, fallback);
+}
+
+static PyObject *
+Stream_get_write_buffer_size(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (stream_send_gathered(self) < 0) {
+        return NULL;
+    }
+    return PyLong_FromSize_t(self->queue.size);
+}
+
+static PyObject *
+Stream_get_write_buffer_limits(StreamObject *self,
+                               PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("(KK)", (unsigned long long)self->low_water,
+                         (unsigned long long)self->high_water);
+}
+
+static PyObject *
+Stream_set_write_buffer_limits(StreamObject *self, PyObject *args,
+                               PyObject *kwargs)
+{
+    static char *keywords[] = {"high", "low", NULL};
+    PyObject *high = Py_None, *low = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "|OO:set_write_buffer_limits", keywords, &high, &low)
+        || stream_flow_set_limits(self, high, low) < 0
+        || stream_send_gathered(self) < 0) {
+        return NULL;
+    }
+    return none_or_null(stream_flow_pause(self));
+}
+
+static PyObject *
+Stream__make_empty_waiter(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->empty_waiter != NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "Empty waiter is already set");
+        return NULL;
+    }
+    if (stream_send_gathered(self) < 0) {
+        return NULL;
+    }
+    ModuleState *state = self->engine->state;
+    PyObject *waiter = PyObject_CallMethodNoArgs(
+        self->loop, STATE_NAME(state, create_future));
+    if (waiter == NULL) {
+        return NULL;
+    }
+    self->empty_waiter = Py_NewRef(waiter);
+    if (write_queue_is_empty(&self->queue)) {
+        PyObject *result = PyObject_CallMethodOneArg(
+            waiter, STATE_NAME(state, set_result), Py_None);
+        if (result == NULL) {
+            Py_CLEAR(waiter);
+        }
+        Py_XDECREF(result);
+    }
+    return waiter;
+}
+
+static PyObject *
+Stream__reset_empty_waiter(StreamObject *self, PyObject *Py_UNUSED(ignored))
+{
+    Py_CLEAR(self->empty_waiter);
+    Py_RETURN_NONE;
+}
+
+/* ---- private attributes that asyncio and libraries read ---- */
+
+static PyObject *
+Stream_get_sock(StreamObject *self, void *Py_UNUSED(closure))
+{
+    if (self->finished) {
+        Py_RETURN_NONE;
+    }
+    ModuleState *state = self->engine->state;
+    PyObject *info =
+        stream_get_extra(self, STATE_NAME(state, socket), Py_None);
+    if (info == NULL) {
+        return NULL;
+    }
+    Py_DECREF(info); /* it has made the socket */
+    return or_none(self->sock);
+}
+
+/* All that get_extra_info() knows, as asyncio has it from the start. */
+static PyObject *
+Stream_get_extra(StreamObject *self, void *Py_UNUSED(closure))
+{
+    ModuleState *state = self->engine->state;
+    PyObject *names[] = {STATE_NAME(state, socket),
+                         STATE_NAME(state, sockname),
+                         STATE_NAME(state, peername)};
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
+        PyObject *value = stream_get_extra(self, names[i], Py_None);
+        if (value == NULL) {
+            return NULL;
+        }
+        Py_DECREF(value);
+    }
+    return Py_NewRef(self->extra);
+}
+
+static PyObject *
+Stream_get_size(StreamObject *self, void *offset)
+{
+    return PyLong_FromSize_t(*(size_t *)((char *)self + (size_t)offset));
+}
+
+static PyObject *
+Stream_get_loop(StreamObject *self, void *Py_UNUSED(closure))
+{
+    return or_none(self->finished ? NULL : self->loop);
+}
+
+static PyObject *
+Stream_get_object(StreamObject *self, void *offset)
+{
+    return or_none(*(PyObject **)((char *)self + (size_t)offset));
+}
+
+static PyObject *
+Stream_get_flag(StreamObject *self, void *offset)
+{
+    return PyBool_FromLong(*(bool *)((char *)self + (size_t)offset));
+}
+
+static PyObject *
+Stream_get_fd(StreamObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(self->fd);
+}
+
+static PyObject *
+Stream_get_conn_lost(StreamObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(self->lost_writes);
+}
+
+#define STREAM_OBJECT(name, field)                                            \
+    {name, (getter)Stream_get_object, NULL, NULL,                             \
+     (void *)offsetof(StreamObject, field)}
+#define STREAM_FLAG(name, field)                                              \
+    {name, (getter)Stream_get_flag, NULL, NULL,                               \
+     (void *)offsetof(StreamObject, field)}
+
+static PyGetSetDef Stream_getset[] = {
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    {"_sock", (getter)Stream_get_sock, NULL, NULL, NULL},
+    {"_extra", (getter)Stream_get_extra, NULL, NULL, NULL},
+    {"_high_water", (getter)Stream_get_size, NULL, NULL,
+     (void *)offsetof(StreamObject, high_water)},
+    {"_low_water", (getter)Stream_get_size, NULL, NULL,
+     (void *)offsetof(StreamObject, low_water)},
+    {"_sock_fd", (getter)Stream_get_fd, NULL, NULL, NULL},
+    {"_loop", (getter)Stream_get_loop, NULL, NULL, NULL},
+    {"_conn_lost", (getter)Stream_get_conn_lost, NULL, NULL, NULL},
+    STREAM_OBJECT("_protocol", protocol),
+    STREAM_OBJECT("_server", server),
+    STREAM_FLAG("_closing", closing),
+    STREAM_FLAG("_paused", paused),
+    STREAM_FLAG("_eof", eof_written),
+    STREAM_FLAG("_protocol_paused", protocol_paused),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef Stream_members[] = {
+    {"__dictoffset__", T_PYSSIZET, offsetof(StreamObject, dict), READONLY,
+     NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(StreamObject, weakrefs),
+     READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+/* ---- memory ---- */
+
+static int
+Stream_traverse(StreamObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->protocol);
+    Py_VISIT(self->server);
+    Py_VISIT(self->own_context);
+    Py_VISIT(self->context);
+    Py_VISIT(self->write_context);
+    Py_VISIT(self->sock);
+    Py_VISIT(self->waiter);
+    Py_VISIT(self->empty_waiter);
+    Py_VISIT(self->extra);
+    Py_VISIT(self->dict);
+    return 0;
+}
+
+/* Leaves `loop`, which the end of the watcher needs, and `sock`, which owns
+ * the fd, to the dealloc. */
+static int
+Stream_clear(StreamObject *self)
+{
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->server);
+    Py_CLEAR(self->write_context);
+    Py_CLEAR(self->waiter);
+    Py_CLEAR(self->empty_waiter);
+    Py_CLEAR(self->extra);
+    Py_CLEAR(self->dict);
+    return 0;
+}
+
+/* Nobody has closed it: says so, closes the fd, tells the server. */
+static void
+Stream_finalize(StreamObject *self)
+{
+    if (self->finished || self->loop == NULL) {
+        return;
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed transport %R",
+                              self)
+        < 0) {
+        report_unraisable("an unclosed transport");
+    }
+    if (stream_close_fd(self) < 0 || stream_detach_server(self) < 0) {
+        report_unraisable("an unclosed transport");
+    }
+    if (raised != NULL) {
+        PyErr_SetRaisedException(raised);
+    }
+}
+
+static void
+Stream_dealloc(StreamObject *self)
+{
+    if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+        return; /* somebody has taken a reference */
+    }
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    Stream_clear(self);
+    write_queue_clear(&self->queue);
+    PyMem_Free(self->peer);
+    Py_CLEAR(self->own_context);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->sock);
+    Py_CLEAR(self->loop);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(Stream_doc,
+             "The transport of a connected stream socket: an "
+             "asyncio.Transport with everything of asyncio's own.");
+
+#define NOARGS(name) {#name, (PyCFunction)Stream_##name, METH_NOARGS, NULL}
+#define ONEARG(name) {#name, (PyCFunction)Stream_##name, METH_O, NULL}
+#define FASTCALL(name)                                                        \
+    {#name, (PyCFunction)(void (*)(void))Stream_##name,                       \
+     METH_FASTCALL | METH_KEYWORDS, NULL}
+#define KEYWORDS(name)                                                        \
+    {#name, (PyCFunction)(void (*)(void))Stream_##name,                       \
+     METH_VARARGS | METH_KEYWORDS, NULL}
+
+/* Their documentation is that of asyncio.Transport. */
+static PyMethodDef Stream_methods[] = {
+    FASTCALL(write),
+    FASTCALL(writelines),
+    NOARGS(write_eof),
+    NOARGS(can_write_eof),
+    NOARGS(close),
+    NOARGS(abort),
+    NOARGS(is_closing),
+    NOARGS(is_reading),
+    NOARGS(pause_reading),
+    NOARGS(resume_reading),
+    FASTCALL(set_protocol),
+    NOARGS(get_protocol),
+    KEYWORDS(get_extra_info),
+    NOARGS(get_write_buffer_size),
+    NOARGS(get_write_buffer_limits),
+    KEYWORDS(set_write_buffer_limits),
+    ONEARG(_force_close),
+    ONEARG(_call_connection_lost),
+    NOARGS(_make_empty_waiter),
+    NOARGS(_reset_empty_waiter),
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot Stream_slots[] = {
+    {Py_tp_doc, (void *)Stream_doc},   {Py_tp_dealloc, Stream_dealloc},
+    {Py_tp_finalize, Stream_finalize}, {Py_tp_traverse, Stream_traverse},
+    {Py_tp_clear, Stream_clear},       {Py_tp_repr, stream_repr},
+    {Py_tp_methods, Stream_methods},   {Py_tp_getset, Stream_getset},
+    {Py_tp_members, Stream_members},   {0, NULL},
+};
+
+static PyType_Spec Stream_spec = {
+    .name = "pyaio._core.SocketTransport",
+    .basicsize = sizeof(StreamObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = Stream_slots,
+};
+
+/* What asyncio's start_tls() and sendfile() look for on a transport. */
+static int
+stream_add_constants(PyTypeObject *type)
+{
+    PyObject *constants = PyImport_ImportModule("asyncio.constants");
+    PyObject *modes =
+        constants ? PyObject_GetAttrString(constants, "_SendfileMode") : NULL;
+    PyObject *native =
+        modes ? PyObject_GetAttrString(modes, "TRY_NATIVE") : NULL;
+    int err = -1;
+    if (native != NULL) {
+        PyObject *object = (PyObject *)type;
+        err = PyObject_SetAttrString(object, "_sendfile_compatible", native);
+        if (err == 0) {
+            err = PyObject_SetAttrString(object, "_start_tls_compatible",
+                                         Py_True);
+        }
+    }
+    Py_XDECREF(native);
+    Py_XDECREF(modes);
+    Py_XDECREF(constants);
+    return err;
+}
+
+int
+stream_setup(PyObject *module, ModuleState *state)
+{
+    PyObject *base = module_import_base("asyncio.transports",
+                                        "_FlowControlMixin", STREAM_BASE_SIZE);
+    if (base == NULL) {
+        return -1;
+    }
+    state->stream_type = module_add_type(module, &Stream_spec, base);
+    Py_DECREF(base);
+    return state->stream_type == NULL
+               ? -1
+               : stream_add_constants(state->stream_type);
+}
