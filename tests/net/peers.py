@@ -114,8 +114,13 @@ async def ended(future):
 
 
 async def turns(count=5):
-    """Let the loop go through some turns."""
+    """Let the loop go through some turns, and look for I/O in each of them.
+
+    pyaio does not look in every turn while tasks take turns; a timer that is due brings it to.
+    """
+    loop = asyncio.get_running_loop()
     for _ in range(count):
+        loop.call_later(0, int)
         await asyncio.sleep(0)
 
 
