@@ -37,9 +37,10 @@ stuck_garbage = 0
 
 def pytest_configure(config):
     config.getini("filterwarnings").insert(0, "error")
-    # A shell starts its background jobs with SIGINT ignored, and that is inherited: neither
-    # the tests of Ctrl-C nor their children would ever see one.
+    # A shell starts its background jobs with SIGINT ignored, and nohup a program with SIGHUP;
+    # that is inherited: neither the tests of these signals nor their children would see one.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_finish(session):

@@ -1,6 +1,7 @@
 """pause_reading, resume_reading, is_reading and changing the protocol of a live connection."""
 
 import asyncio
+import sys
 
 import pytest
 from peers import Buffered, Recorder, connection, ended, take, turns, until, with_peer
@@ -72,7 +73,10 @@ def test_a_paused_transport_that_is_closed_never_reads_again(run):
     assert run(main) == ["made", "lost"]
 
 
-def test_pausing_inside_connection_made_holds_the_first_data_back(run):
+def test_pausing_inside_connection_made_holds_the_first_data_back(run, loop_kind):
+    if loop_kind == "asyncio" and sys.version_info < (3, 11, 7):
+        pytest.skip("early 3.11 reads all the same")
+
     class Paused(Recorder):
         def connection_made(self, transport):
             super().connection_made(transport)
