@@ -1,0 +1,55 @@
+"""A wake-up fd that the program has set: it gets its signals while a loop runs."""
+
+import os
+import signal
+import socket
+
+import pytest
+from helpers import HANG, drain
+
+USR1 = signal.SIGUSR1
+
+
+@pytest.fixture
+def wakeup():
+    """The reading end of the program's wake-up fd; SIGUSR1 has a handler that does nothing."""
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    before = signal.signal(USR1, lambda *args: None)
+    assert signal.set_wakeup_fd(writer.fileno()) == -1
+    yield reader
+    assert signal.set_wakeup_fd(-1) == writer.fileno()
+    signal.signal(USR1, before)
+    reader.close()
+    writer.close()
+
+
+def test_it_gets_the_numbers_of_signals(loop, wakeup):
+    def receive():
+        got.extend(wakeup.recv(10))
+        loop.stop()
+
+    got = []
+    loop.add_reader(wakeup, receive)
+    guard = loop.call_later(HANG / 2, loop.stop)
+    for count in range(1, 4):
+        loop.call_later(0.001, os.kill, os.getpid(), USR1)
+        loop.run_forever()
+        assert got == [USR1] * count
+    assert loop.time() < guard.when()
+    guard.cancel()
+    loop.remove_reader(wakeup)
+
+
+def test_it_gets_them_in_a_loop_that_does_not_sleep(loop, wakeup):
+    loop.call_soon(os.kill, os.getpid(), USR1)
+    drain(loop, 5)
+    assert wakeup.recv(10) == bytes([USR1])
+
+
+def test_it_gets_them_before_and_after_the_run_once(loop, wakeup):
+    os.kill(os.getpid(), USR1)
+    drain(loop)
+    os.kill(os.getpid(), USR1)
+    assert wakeup.recv(10) == bytes([USR1, USR1])

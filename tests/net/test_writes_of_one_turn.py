@@ -1,0 +1,153 @@
+"""Several writes in one turn reach the peer, whatever ends that turn or the connection."""
+
+import asyncio
+import socket
+import sys
+
+import pytest
+from helpers import HandlerCalls
+from peers import Recorder, ended, take, tcp_pair, turns, with_peer
+
+only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+
+
+def write_two(transport):
+    transport.write(b"a")
+    transport.write(b"b")
+
+
+@pytest.mark.parametrize("end", ["raise", "abort", "close", "force_close"])
+def test_two_writes_in_data_received_arrive_whatever_follows(run, end):
+    class Protocol(Recorder):
+        def data_received(self, data):
+            write_two(self.transport)
+            if end == "raise":
+                raise ZeroDivisionError("on purpose")
+            if end == "force_close":
+                self.transport._force_close(None)
+            else:
+                getattr(self.transport, end)()
+
+    async def main():
+        calls = HandlerCalls()
+        asyncio.get_running_loop().set_exception_handler(calls)
+        async with with_peer(Protocol) as (protocol, peer):
+            peer.send(b"x")
+            assert await take(peer, 10) == b"ab"
+            lost = await ended(protocol.lost)
+        assert [type(e) for e in calls.exceptions] == [type(lost)] * (end == "raise")
+        assert isinstance(lost, ZeroDivisionError if end == "raise" else type(None))
+
+    run(main)
+
+
+@pytest.mark.parametrize("leave", [KeyboardInterrupt, SystemExit])
+def test_an_exit_in_the_turn_of_two_writes_does_not_hold_them_back(loop, leave):
+    ours, peer = tcp_pair()
+    transport, _ = loop.run_until_complete(loop.create_connection(asyncio.Protocol, sock=ours))
+
+    def callback():
+        write_two(transport)
+        raise leave
+
+    loop.call_soon(callback)
+    with pytest.raises(leave):
+        loop.run_forever()
+    peer.setblocking(True)
+    peer.settimeout(10)
+    assert peer.recv(1) + peer.recv(1) == b"ab"
+    write_two(transport)  # the next ones go their way
+    transport.close()
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert b"".join(iter(lambda: peer.recv(1), b"")) == b"ab"
+    peer.close()
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+# asyncio's connection_lost sets an exception on the waiter that is done: InvalidStateError.
+@only_pyaio
+@pytest.mark.parametrize("end", ["close", "abort", "write_eof"])
+def test_the_end_of_a_connection_whose_queue_is_waited_for(run, end):
+    async def main():
+        async with with_peer() as (protocol, peer):
+            write_two(protocol.transport)
+            empty = protocol.transport._make_empty_waiter()
+            getattr(protocol.transport, end)()
+            assert await take(peer, 2) == b"ab"
+            await asyncio.wait([empty], timeout=10)
+            assert empty.done() and empty.exception() is None
+            protocol.transport.close()
+            assert await ended(protocol.lost) is None
+
+    run(main)
+
+
+def test_write_eof_and_close_after_two_writes(run):
+    async def main():
+        async with with_peer() as (protocol, peer):
+            write_two(protocol.transport)
+            protocol.transport.write_eof()
+            protocol.transport.close()
+            assert await take(peer, 10) == b"ab"
+            assert await ended(protocol.lost) is None
+            return protocol.events
+
+    assert run(main) == ["made", "lost"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="__buffer__ is new in 3.12 (PEP 688)")
+@pytest.mark.parametrize("queued", [False, True])
+@pytest.mark.parametrize("change", ["clear", "extend"])
+def test_writelines_of_items_that_change_the_list(run, change, queued):
+    class Item:
+        def __buffer__(self, flags):
+            if change == "clear":
+                lines.clear()
+            elif len(lines) < 1000:
+                lines.extend([bytes(200)] * 1000)
+            return memoryview(b"abc")
+
+    lines = []
+
+    async def main():
+        async with with_peer() as (protocol, peer):
+            for _ in range(10):
+                # Built where nothing else holds the bytes: cleared, they are freed.
+                lines[:] = [Item(), *(bytes(100) * 3 for _ in range(50))]
+                if queued:
+                    protocol.transport.write(b"-")
+                protocol.transport.writelines(lines)
+                sent = await take(peer, 3 + queued)
+                assert sent == b"-abc"[not queued :]
+                await turns()
+                while True:
+                    try:
+                        rest = peer.recv(1 << 20)
+                    except BlockingIOError:
+                        if not protocol.transport.get_write_buffer_size():
+                            break
+                        await asyncio.sleep(0.0005)
+                    else:
+                        assert rest.strip(b"\0") == b""
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    "loop_kind",
+    [
+        pytest.param("pyaio", marks=pytest.mark.xfail(reason="shutdown() overtakes the second")),
+        "asyncio",
+    ],
+    indirect=True,
+)
+def test_the_socket_shut_down_after_two_writes_sends_them_first(run):
+    async def main():
+        async with with_peer() as (protocol, peer):
+            write_two(protocol.transport)
+            protocol.transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            return await take(peer, 10)
+
+    assert run(main) == b"ab"
