@@ -12,8 +12,6 @@ def test_the_types_of_transports_cannot_be_called(run):
             kind = type(protocol.transport)
             with pytest.raises(TypeError):
                 kind()
-            with pytest.raises(TypeError):
-                kind(None, None, None, None, None, None, None)
 
     run(main)
 
