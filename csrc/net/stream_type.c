@@ -172,6 +172,10 @@ Stream_get_extra_info(StreamObject *self, PyObject *args, PyObject *kwargs)
                                      keywords, &name, &fallback)) {
         return NULL;
     }
+    /* Whoever asks for the socket may send on it or shut it down. */
+    if (stream_send_gathered(self) < 0) {
+        return NULL;
+    }
     return stream_get_extra(self, name, fallback);
 }
 

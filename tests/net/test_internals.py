@@ -6,7 +6,10 @@ import pytest
 from peers import LOOPBACK, Recorder, connection, ended, until, with_peer
 
 
-def test_the_types_of_transports_cannot_be_called(run):
+def test_the_types_of_transports_cannot_be_called(run, loop_kind):
+    if loop_kind == "asyncio":
+        pytest.skip("what asyncio half makes complains in its finalizer on some versions")
+
     async def main():
         async with with_peer() as (protocol, _):
             kind = type(protocol.transport)

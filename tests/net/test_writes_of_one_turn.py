@@ -135,14 +135,6 @@ def test_writelines_of_items_that_change_the_list(run, change, queued):
     run(main)
 
 
-@pytest.mark.parametrize(
-    "loop_kind",
-    [
-        pytest.param("pyaio", marks=pytest.mark.xfail(reason="shutdown() overtakes the second")),
-        "asyncio",
-    ],
-    indirect=True,
-)
 def test_the_socket_shut_down_after_two_writes_sends_them_first(run):
     async def main():
         async with with_peer() as (protocol, peer):
