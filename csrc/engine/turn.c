@@ -17,7 +17,7 @@
 #define POLL_TURNS 61        /* without a poll, at the most */
 #define POLL_NS 20000        /* the same in time: a poll is some 2 % of it */
 #define CHECK_TURNS 16       /* between two looks at the clock */
-#define SHARE_GIL_NS 5000000 /* the interpreter's switch interval */
+#define SHARE_GIL_NS 10000000 /* twice the interpreter's switch interval */
 #define MAXIMUM_WAIT_MS (24 * 3600 * 1000) /* as asyncio */
 
 /* ---- waiting ---- */
@@ -88,8 +88,11 @@ poll_wait(Engine *engine, int64_t wait)
     asleep_set(&engine->asleep, false);
 }
 
-/* Looks for events without waiting. The GIL is kept, but for one look an
- * interval: callbacks in C alone would never give it to another thread. */
+/* Looks for events without waiting. The GIL is kept, but for one look in a
+ * while: callbacks in C alone would never give it to another thread. Not more
+ * often: each release that nobody takes starts the wait of who asks for the GIL
+ * anew, and only a wait of a whole switch interval makes the interpreter hand
+ * it over for certain. */
 static void
 poll_look(Engine *engine)
 {
