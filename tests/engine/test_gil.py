@@ -23,11 +23,16 @@ def spinner():
     thread.join()
 
 
+def compute():
+    """Work for many switch intervals: a thread that gets one now and then does not finish."""
+    sum(i * i for i in range(3_000_000))
+
+
 def test_a_busy_loop_lets_a_thread_finish(loop):
     done = threading.Event()
 
     def work():
-        sum(i * i for i in range(100_000))
+        compute()
         done.set()
 
     def chain():
@@ -43,10 +48,21 @@ def test_a_busy_loop_lets_a_thread_finish(loop):
     thread.join()
 
 
+def test_tasks_that_take_turns_let_a_thread_finish(run):
+    async def main():
+        thread = threading.Thread(target=compute)
+        thread.start()
+        while thread.is_alive():
+            await asyncio.sleep(0)
+        thread.join()
+
+    run(main)
+
+
 def test_a_busy_loop_without_python_code_lets_a_thread_finish(loop):
     # The chain is C only, so nothing but the loop itself looks for a switch request.
     def work():
-        sum(i * i for i in range(100_000))
+        compute()
         loop.call_soon_threadsafe(loop.stop)
 
     def chain():
