@@ -14,9 +14,9 @@
 #include "engine/report.h"
 #include "engine/watcher.h"
 
-#define POLL_TURNS 61        /* without a poll, at the most */
-#define POLL_NS 20000        /* the same in time: a poll is some 2 % of it */
-#define CHECK_TURNS 16       /* between two looks at the clock */
+#define POLL_TURNS 61         /* without a poll, at the most */
+#define POLL_NS 20000         /* the same in time: a poll is some 2 % of it */
+#define CHECK_TURNS 16        /* between two looks at the clock */
 #define SHARE_GIL_NS 10000000 /* twice the interpreter's switch interval */
 #define MAXIMUM_WAIT_MS (24 * 3600 * 1000) /* as asyncio */
 
