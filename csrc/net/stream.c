@@ -84,7 +84,6 @@ static int
 start_run(ReadyEntry *entry, Engine *engine)
 {
     StreamObject *stream = stream_of_start(entry);
-    stream->started = true;
     if (!stream->closing && !stream->paused) {
         stream->reading = true;
         stream_update_watch(stream);

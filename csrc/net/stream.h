@@ -50,7 +50,6 @@ typedef struct StreamObject {
     bool reading;     /* asks for read events */
     bool write_armed; /* asks for write events */
     bool flush_queued;
-    bool started; /* the start entry has run */
     bool closing;
     bool paused;          /* pause_reading() */
     bool protocol_paused; /* pause_writing() has been called */
