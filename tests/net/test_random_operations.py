@@ -16,7 +16,8 @@ SIZES = SMALL | st.just(4_000_000)
 
 OPERATIONS = st.one_of(
     st.tuples(st.just("write"), SIZES),
-    st.tuples(st.just("writelines"), st.lists(SIZES, max_size=3)),
+    # Small: writelines() that fills the queue does not pause the protocol before 3.13.1.
+    st.tuples(st.just("writelines"), st.lists(SMALL, max_size=3)),
     st.tuples(st.sampled_from(["write_eof", "pause_reading", "resume_reading"])),
     st.tuples(st.sampled_from(["close", "abort"])),
     st.tuples(st.just("set_write_buffer_limits"), st.sampled_from([0, 1000, 10_000_000])),
@@ -160,4 +161,7 @@ def test_both_loops_tell_the_same_story(loop_factories, reports, operations, kin
         with asyncio.Runner(loop_factory=factory) as runner:
             stories[name] = runner.run(tell(operations, kind))
     reports.take()
-    assert stories["pyaio"] == stories["asyncio"]
+    pairs = zip(stories["pyaio"], stories["asyncio"], strict=True)
+    # Cut: a comparison of megabytes, line by line, takes longer than a test may.
+    different = [(repr(a)[:500], repr(b)[:500]) for a, b in pairs if a != b]
+    assert not different
