@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from fcntl import ioctl
 from termios import TIOCOUTQ
 
@@ -14,10 +15,11 @@ from peers import Buffered, Recorder, reset, tcp_pair
 SMALL = st.sampled_from([0, 1, 100, 5000])
 SIZES = SMALL | st.just(4_000_000)
 
+WRITELINES = st.tuples(st.just("writelines"), st.lists(SMALL, max_size=3))
 OPERATIONS = st.one_of(
     st.tuples(st.just("write"), SIZES),
-    # Small: writelines() that fills the queue does not pause the protocol before 3.13.1.
-    st.tuples(st.just("writelines"), st.lists(SMALL, max_size=3)),
+    # In 3.12 and 3.13, asyncio's writelines() neither pauses the protocol nor takes a close().
+    *([] if (3, 12) <= sys.version_info < (3, 14) else [WRITELINES]),
     st.tuples(st.sampled_from(["write_eof", "pause_reading", "resume_reading"])),
     st.tuples(st.sampled_from(["close", "abort"])),
     st.tuples(st.just("set_write_buffer_limits"), st.sampled_from([0, 1000, 10_000_000])),
