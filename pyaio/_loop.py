@@ -14,7 +14,8 @@ import signal
 import socket
 import sys
 import threading
-from asyncio import base_events, events, sslproto
+from asyncio import events, sslproto
+from asyncio.base_events import BaseEventLoop
 from typing import Any, NamedTuple
 
 from pyaio import _core
@@ -76,9 +77,9 @@ class Loop(_core.Loop, SelectorEventLoop):
         As asyncio: RuntimeError while it runs, nothing when it is closed.
         """
         if self.is_closed() or self.is_running():
-            base_events.BaseEventLoop.close(self)
+            BaseEventLoop.close(self)
             return
-        base_events.BaseEventLoop.close(self)
+        BaseEventLoop.close(self)
         try:
             self._drop_signal_handlers()
         finally:

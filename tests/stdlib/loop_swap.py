@@ -1,0 +1,39 @@
+"""Has the interpreter's own tests get pyaio's loops where they make asyncio's.
+
+The tests make loops in four ways: by the policy, by asyncio.SelectorEventLoop, by
+asyncio.EventLoop (3.13) and, with the part that needs no sockets, by
+asyncio.BaseEventLoop. After install() all of them give a pyaio.Loop.
+"""
+
+import asyncio
+from asyncio import base_events, unix_events
+
+import pyaio
+
+
+class SwappedLoop(pyaio.Loop):
+    """A pyaio.Loop where a test asks for a loop of asyncio's by name.
+
+    asyncio.SelectorEventLoop takes a selector, and owns it; ours needs none.
+    """
+
+    def __init__(self, selector=None):
+        super().__init__()
+        if selector is not None:
+            selector.close()
+
+
+def install():
+    """To be called before a module of test.test_asyncio is imported."""
+    policy = getattr(unix_events, "_UnixDefaultEventLoopPolicy", None) or (
+        unix_events._DefaultEventLoopPolicy
+    )
+    policy._loop_factory = SwappedLoop
+    for module, names in (
+        (asyncio, ("SelectorEventLoop", "EventLoop", "BaseEventLoop")),
+        (unix_events, ("SelectorEventLoop", "EventLoop", "_UnixSelectorEventLoop")),
+        (base_events, ("BaseEventLoop",)),
+    ):
+        for name in names:
+            if hasattr(module, name):
+                setattr(module, name, SwappedLoop)
