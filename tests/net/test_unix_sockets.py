@@ -1,10 +1,13 @@
-"""Unix sockets: that connections, servers and streams over them work at all."""
+"""Unix sockets: connections, servers and streams, and what happens to their paths."""
 
 import asyncio
+import os
 import socket
+import sys
+from pathlib import Path
 
 import pytest
-from peers import Recorder, ended, finish, until
+from peers import Recorder, ended, finish, on_asyncio, outcome, until
 
 
 @pytest.fixture
@@ -87,5 +90,145 @@ def test_nobody_listening(run, address):
     async def main():
         with pytest.raises(FileNotFoundError):
             await asyncio.get_running_loop().create_unix_connection(Recorder, address)
+
+    run(main)
+
+
+only_from_3_13 = pytest.mark.skipif(
+    sys.version_info < (3, 13), reason="servers unlink their path since 3.13"
+)
+
+
+def test_close_unlinks_the_path_where_this_version_does(run, address):
+    async def main():
+        server = await asyncio.get_running_loop().create_unix_server(Recorder, address)
+        assert os.path.exists(address)
+        server.close()
+        await server.wait_closed()
+
+    run(main)
+    assert os.path.exists(address) == (sys.version_info < (3, 13))
+
+
+@only_from_3_13
+def test_close_leaves_the_path_when_told_to(run, address):
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_unix_server(Recorder, address, cleanup_socket=False)
+        server.close()
+        await server.wait_closed()
+
+    run(main)
+    assert os.path.exists(address)
+
+
+@pytest.mark.parametrize("what", ["socket", "file", "nothing"])
+def test_close_unlinks_its_own_path_only(run, address, what):
+    """Another server has taken the path meanwhile, or a file, or it is gone."""
+
+    async def main():
+        server = await asyncio.get_running_loop().create_unix_server(Recorder, address)
+        os.unlink(address)
+        if what == "file":
+            with open(address, "w"):
+                pass
+        elif what == "socket":
+            with socket.socket(socket.AF_UNIX) as other:
+                other.bind(address)
+        server.close()
+        await server.wait_closed()
+
+    run(main)
+    assert os.path.exists(address) == (what != "nothing")
+
+
+def test_a_socket_of_the_caller_keeps_its_path_until_its_version_unlinks_it(run, address):
+    async def main():
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(address)
+        server = await asyncio.get_running_loop().create_unix_server(Recorder, sock=sock)
+        server.close()
+        await server.wait_closed()
+        assert sock.fileno() == -1
+
+    run(main)
+    assert os.path.exists(address) == (sys.version_info < (3, 13))
+
+
+def test_a_stale_socket_is_replaced_and_a_file_is_not(run, address):
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(address)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with await loop.create_unix_server(asyncio.Protocol, address):
+            with socket.socket(socket.AF_UNIX) as client:
+                client.connect(address)
+        with open("file", "w"):
+            pass
+        with pytest.raises(OSError, match="already in use"):
+            await loop.create_unix_server(Recorder, "file")
+        assert os.path.isfile("file")
+
+    run(main)
+
+
+def test_an_abstract_name(run, tmp_path):
+    name = f"\0{tmp_path.name}-{os.getpid()}"
+
+    async def main():
+        async def answer(reader, writer):
+            writer.write(await reader.readline())
+            writer.close()
+
+        server = await asyncio.start_unix_server(answer, name)
+        reader, writer = await asyncio.open_unix_connection(name)
+        assert writer.get_extra_info("peername") == name.encode()
+        assert not writer.get_extra_info("sockname")
+        writer.write(b"line\n")
+        assert await reader.read() == b"line\n"
+        writer.close()
+        await writer.wait_closed()
+        server.close()
+        await server.wait_closed()
+
+    run(main)
+
+
+# asyncio's create_unix_server() forgets the socket that it has made by then.
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize("path", ["a\0b", "x" * 200, ""], ids=["nul", "long", "empty"])
+@pytest.mark.parametrize("method", ["create_unix_server", "create_unix_connection"])
+def test_an_impossible_path_fails_as_on_asyncio(run, tmp_path, monkeypatch, method, path):
+    monkeypatch.chdir(tmp_path)
+
+    async def main():
+        result = await outcome(getattr(asyncio.get_running_loop(), method)(Recorder, path))
+        if not isinstance(result, type):
+            result.close()  # an empty path is any free abstract name
+            await result.wait_closed()
+            return "served"
+        return result
+
+    assert run(main) == on_asyncio(main)
+    if "\0" in path:
+        assert os.listdir() == []
+
+
+def test_a_path_like_object(run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        made = []
+
+        def factory():
+            made.append(Recorder())
+            return made[0]
+
+        async with await loop.create_unix_server(factory, Path("socket")):
+            _, near = await loop.create_unix_connection(Recorder, "socket")
+            await until(lambda: made and made[0].made.done())
+            await finish(near, *made)
 
     run(main)
