@@ -218,9 +218,7 @@ def test_no_datagram_is_delivered_after_close(run, method):
 
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol = await loop.create_datagram_endpoint(
-            Closing, local_addr=(LOOPBACK, 0)
-        )
+        transport, protocol = await loop.create_datagram_endpoint(Closing, local_addr=(LOOPBACK, 0))
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             for n in range(10):
                 sender.sendto(b"%d" % n, transport.get_extra_info("sockname"))
@@ -278,9 +276,7 @@ def named_peer():
     return peer
 
 
-def test_a_queue_of_datagrams_is_sent_in_order_and_flow_control_is_told(
-    run, tmp_path, monkeypatch
-):
+def test_a_queue_of_datagrams_is_sent_in_order_and_flow_control_is_told(run, tmp_path, monkeypatch):
     """A Unix socket's receiver holds few datagrams: the sender has to queue."""
 
     class Counting(Datagrams):

@@ -200,8 +200,8 @@ def test_a_fifo(run, tmp_path):
 
     async def main():
         loop = asyncio.get_running_loop()
-        read_end = open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
-        write_end = open(path, "wb", 0)
+        read_end = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
+        write_end = os.fdopen(os.open(path, os.O_WRONLY), "wb", 0)
         _, reading = await loop.connect_read_pipe(Reading, read_end)
         _, writing = await loop.connect_write_pipe(Writing, write_end)
         assert reading.transport.get_extra_info("pipe") is read_end
