@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 __all__ = ("SelectorEventLoop",)
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
         """Declares what the public type stubs of asyncio leave out."""
 
         _signal_handlers: dict[int, asyncio.Handle]
+        _default_executor: ThreadPoolExecutor | None
+        _executor_shutdown_called: bool
 
         # Differs between versions: passed on as it comes.
         _start_serving: Any

@@ -16,11 +16,16 @@ import sys
 import threading
 from asyncio import events, sslproto
 from asyncio.base_events import BaseEventLoop
+from concurrent.futures import ThreadPoolExecutor
+from types import NoneType
 from typing import Any, NamedTuple
 
 from pyaio import _core
 from pyaio._asyncio_hooks import SelectorEventLoop
 from pyaio._selector_view import SelectorView
+
+#: asyncio's own: whoever has put another in its place is to be asked.
+_RUN_IN_EXECUTOR = BaseEventLoop.run_in_executor
 
 
 class _WriteEnd(NamedTuple):
@@ -231,10 +236,24 @@ class Loop(_core.Loop, SelectorEventLoop):
         An address with a port in digits is converted at once. As asyncio:
         socket.gaierror for what cannot be resolved.
         """
-        if not self._debug and _core.is_address_literal(host) and _is_number(port):
+        if (
+            _core.is_address_literal(host)
+            and _is_number(port)
+            and not self._debug
+            and self._executor_is_nobodys()
+        ):
             return socket.getaddrinfo(host, port, family, type, proto, flags)
         return await super().getaddrinfo(
             host, port, family=family, type=type, proto=proto, flags=flags
+        )
+
+    def _executor_is_nobodys(self) -> bool:
+        """True while no program can tell whether run_in_executor() was called."""
+        return (
+            not self._closed
+            and not self._executor_shutdown_called
+            and type(self._default_executor) in (NoneType, ThreadPoolExecutor)
+            and getattr(self.run_in_executor, "__func__", None) is _RUN_IN_EXECUTOR
         )
 
 
