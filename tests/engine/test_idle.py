@@ -101,3 +101,12 @@ def test_a_long_wait_ends_with_a_call_from_a_thread(loop, delay):
     assert loop.time() < guard.when()
     far.cancel()
     guard.cancel()
+
+
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+def test_the_end_of_the_pipe_of_signals_uses_no_cpu(loop):
+    """Somebody has put another file in the place of its write end."""
+    drain(loop)
+    with open(os.devnull, "wb") as null:
+        os.dup2(null.fileno(), loop._csock.fileno(), inheritable=False)
+    assert cpu_while_idle(loop) < 0.5

@@ -1,6 +1,7 @@
 """Methods that a subclass overrides, or a tracer replaces, are called as asyncio calls them."""
 
 import asyncio
+import contextlib
 import sys
 import threading
 from unittest import mock
@@ -312,3 +313,91 @@ def test_an_eager_task_bypasses_call_soon(make):
         assert names_of(loop) == []
 
     loop.run_until_complete(main())
+
+
+async def nothing():
+    pass
+
+
+async def refused():
+    with contextlib.suppress(OSError):
+        await asyncio.open_connection("127.0.0.1", 1)
+
+
+async def refused_by_name():
+    with contextlib.suppress(OSError):
+        await asyncio.open_connection("localhost", 1)
+
+
+async def served():
+    (await asyncio.start_server(nothing, "127.0.0.1", 0)).close()
+
+
+async def process():
+    await (await asyncio.create_subprocess_exec("/bin/true")).wait()
+
+
+async def failing_callback():
+    asyncio.get_running_loop().call_soon(int, "x")
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def executed():
+    await asyncio.to_thread(int)
+
+
+#: What a tracer replaces on the class, with an ordinary program that has to come through it.
+THROUGH = {
+    "call_soon": nothing,
+    "call_later": lambda: asyncio.sleep(0.001),
+    "call_at": lambda: asyncio.sleep(0.001),
+    "call_soon_threadsafe": executed,
+    "create_future": lambda: asyncio.sleep(0.001),
+    "create_task": nothing,
+    "run_in_executor": executed,
+    "call_exception_handler": failing_callback,
+    "default_exception_handler": failing_callback,
+    "create_connection": refused,
+    "getaddrinfo": refused_by_name,
+    "sock_connect": refused,
+    "create_server": served,
+    "subprocess_exec": process,
+    "run_until_complete": nothing,
+    "run_forever": nothing,
+    "shutdown_asyncgens": nothing,
+    "shutdown_default_executor": nothing,
+    "get_debug": nothing,
+    "time": lambda: asyncio.sleep(0.001),
+    "stop": nothing,
+    "close": nothing,
+}
+
+
+@pytest.mark.parametrize("name", THROUGH)
+def test_what_a_tracer_replaces_on_the_class_sees_the_calls_of_a_loop_made_before(
+    loop_class, loop_factory, name, reports, monkeypatch
+):
+    calls = []
+    original = getattr(loop_class, name)
+
+    def traced(self, *args, **kwargs):
+        calls.append(self)
+        return original(self, *args, **kwargs)
+
+    async def main():
+        await THROUGH[name]()
+
+    loop = loop_factory()
+    loop.run_until_complete(asyncio.sleep(0))
+    monkeypatch.setattr(loop_class, name, traced)
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(main())
+    assert calls and set(calls) == {loop}
+    seen = len(calls)
+    monkeypatch.undo()
+    loop = loop_factory()
+    loop.run_until_complete(asyncio.sleep(0.001))
+    loop.close()
+    assert len(calls) == seen
+    reports.take()  # of the callback that fails

@@ -144,3 +144,71 @@ def test_data_received_replaced_in_mid_connection_is_called(run, on):
             return bytes(protocol.data), late
 
     assert run(main) == (b"1", [b"2"])
+
+
+@pytest.mark.parametrize("name", ["Handle", "Listener", "Poller", "SocketTransport", "TimerHandle"])
+def test_internal_types_cannot_be_made(loop_factories, name):
+    from pyaio import _core
+
+    kind = getattr(_core, name)
+    with pytest.raises(TypeError):
+        kind()
+    for base in kind.__mro__:
+        with pytest.raises(TypeError):
+            base.__new__(kind)
+    with pytest.raises(TypeError):
+        type("Sub", (kind,), {})
+
+
+def test_the_table_of_internal_types_is_complete(loop_factories):
+    from pyaio import _core
+
+    types = {name for name, value in vars(_core).items() if isinstance(value, type)}
+    assert types == {"Handle", "Listener", "Loop", "Poller", "SocketTransport", "TimerHandle"}
+
+
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@pytest.mark.parametrize("state", ["half-built", "closed"])
+def test_no_method_of_a_loop_that_is_not_open_crashes(child, state):
+    """Each method of the native half, called with anything: it raises or returns."""
+    source = """
+    import asyncio, contextlib, socket, sys, warnings
+    import pyaio
+    from pyaio import _core
+
+    warnings.simplefilter("ignore")
+    sys.unraisablehook = print
+
+    def make():
+        if sys.argv[1] == "closed":
+            loop = pyaio.Loop()
+            loop.close()
+            return loop
+        return pyaio.Loop.__new__(pyaio.Loop)
+
+    ours, peer = socket.socketpair()
+    things = [0, -1, 1.5, 1 << 70, print, None, "", b"", ours, asyncio.Protocol(), object()]
+    skip = {"__class__", "__reduce__", "__reduce_ex__", "__init_subclass__", "__subclasshook__"}
+    calls = 0
+    for name in dir(_core.Loop):
+        if name in skip:
+            continue
+        for count in range(5):
+            for thing in things:
+                loop = make()
+                if count == 0 and name in ("run_forever", "_run"):
+                    # It would run: with nothing to do, for ever.
+                    with contextlib.suppress(Exception):
+                        loop.stop()
+                with contextlib.suppress(Exception):
+                    getattr(loop, name)(*[thing] * count)
+                calls += 1
+                with contextlib.suppress(Exception):
+                    loop.close()
+    ours.close()
+    peer.close()
+    print("done")
+    """
+    with child(source, args=(state,)) as process:
+        code, out, errors = process.finish()
+    assert (code, out.splitlines()[-1:]) == (0, ["done"]), errors

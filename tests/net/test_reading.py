@@ -1,10 +1,12 @@
 """pause_reading, resume_reading, is_reading and changing the protocol of a live connection."""
 
 import asyncio
+import gc
 import sys
+import weakref
 
 import pytest
-from peers import Buffered, Recorder, connection, ended, take, turns, until, with_peer
+from peers import Buffered, Recorder, connection, ended, take, tcp_pair, turns, until, with_peer
 
 
 def test_pause_reading_stops_the_data_until_resume_reading(run):
@@ -308,3 +310,68 @@ def test_received_data_is_bytes_of_the_receiver(run):
     run(main)
     assert {type(data) for data in kinds} == {bytes}
     assert b"".join(kinds) == b"".join(bytes([n]) * 100 for n in range(50))
+
+
+@pytest.mark.parametrize("kind", [Recorder, Buffered])
+def test_a_protocol_may_be_dropped_inside_its_own_callback(run, kind):
+    """set_protocol() takes the last reference to the one whose callback runs."""
+    alive, after = [], []
+
+    class Leaving(kind):
+        def leave(self):
+            new = Recorder()
+            new.transport = self.transport
+            after.append(new)
+            self.transport.set_protocol(new)
+            assert self.room  # the frame still has its self
+
+        room = 4096
+
+        if kind is Recorder:
+
+            def data_received(self, data):
+                self.leave()
+
+        else:
+
+            def buffer_updated(self, nbytes):
+                self.leave()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, peer = tcp_pair()
+        with peer:
+            transport, protocol = await loop.create_connection(Leaving, sock=ours)
+            alive.append(weakref.ref(protocol))
+            del protocol
+            peer.send(b"x")
+            await until(lambda: after)
+            await turns()
+            gc.collect()
+            assert alive[0]() is None
+            peer.send(b"y")
+            assert await after[0].received(1) == b"y"
+            transport.close()
+            assert await ended(after[0].lost) is None
+
+    run(main)
+
+
+def test_a_callable_that_replaces_itself_survives_its_call(run):
+    """The bound method is dropped by what it calls: the transport may hold the only one."""
+
+    class Swapping(Recorder):
+        def data_received(self, data):
+            Recorder.data_received(self, data)
+            type(self).data_received = Recorder.data_received
+            gc.collect()
+            Recorder.data_received(self, b"|")
+
+    async def main():
+        async with with_peer(Swapping) as (protocol, peer):
+            peer.send(b"a")
+            assert await protocol.received(2) == b"a|"
+            peer.send(b"b")
+            assert await protocol.received(3) == b"a|b"
+
+    run(main)

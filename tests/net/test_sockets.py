@@ -1,4 +1,4 @@
-"""loop.sock_* and add_reader / add_writer on plain sockets: that they work at all."""
+"""loop.sock_*, add_reader and add_writer on plain sockets, also on some that close meanwhile."""
 
 import asyncio
 import socket
@@ -232,5 +232,139 @@ def test_what_is_no_descriptor_is_refused(run, bad):
     async def main():
         with pytest.raises((ValueError, TypeError)):
             asyncio.get_running_loop().add_reader(bad, print)
+
+    run(main)
+
+
+WAITS = {
+    "sock_recv": lambda loop, sock: loop.sock_recv(sock, 10),
+    "sock_recv_into": lambda loop, sock: loop.sock_recv_into(sock, bytearray(10)),
+    "sock_recvfrom": lambda loop, sock: loop.sock_recvfrom(sock, 10),
+    "sock_accept": lambda loop, sock: loop.sock_accept(sock),
+}
+
+
+@pytest.mark.parametrize("reused", [False, True])
+@pytest.mark.parametrize("name", WAITS)
+def test_a_socket_closed_while_it_is_waited_for_ends_nothing_but_the_wait(run, name, reused):
+    """The number is that of another file then, or of none; the future can still be cancelled."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        sock = socket.socket()
+        sock.bind((LOOPBACK, 0))
+        sock.listen()
+        peer = None
+        if name != "sock_accept":
+            peer = socket.create_connection(sock.getsockname())
+            accepted, _ = sock.accept()
+            sock.close()
+            sock = accepted
+        sock.setblocking(False)
+        waiting = asyncio.ensure_future(WAITS[name](loop, sock))
+        await turns()
+        sock.close()
+        others = socket.socketpair() if reused else ()
+        await turns()
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await turns()
+        if reused:
+            others[0].setblocking(False)
+            others[1].send(b"x")
+            async with asyncio.timeout(PATIENCE):
+                assert await loop.sock_recv(others[0], 1) == b"x"
+        for other in filter(None, (*others, peer)):
+            other.close()
+
+    run(main)
+
+
+def test_the_descriptor_of_a_datagram_transport_is_refused(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, local_addr=(LOOPBACK, 0)
+        )
+        number = transport.get_extra_info("socket").fileno()
+        for method in (loop.add_reader, loop.add_writer):
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                method(number, print)
+        transport.close()
+        await turns()
+
+    run(main)
+
+
+class Finalized:
+    """A callback whose finalizer runs *last*, with what dropped it still under way."""
+
+    def __init__(self, last):
+        self.last = last
+
+    def __call__(self):
+        pass
+
+    def __del__(self):
+        self.last()
+
+
+@pytest.mark.parametrize("drop", ["replace", "remove", "close"])
+def test_a_finalizer_of_a_reader_may_use_the_loop(loop, pair, drop):
+    """The callback is dropped by add_reader(), remove_reader() or close() of the loop."""
+    done = []
+
+    def last():
+        for method in (loop.remove_reader, loop.remove_writer):
+            try:
+                method(pair[0])
+            except RuntimeError:  # closed
+                done.append("closed")
+        try:
+            loop.call_later(0, print).cancel()
+            loop.add_reader(pair[1], done.append, "readable")
+            loop.remove_reader(pair[1])
+        except RuntimeError:
+            done.append("closed")
+        done.append("done")
+
+    loop.add_reader(pair[0], Finalized(last))
+    loop.add_writer(pair[0], int)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    if drop == "replace":
+        loop.add_reader(pair[0], done.append, "second")
+    elif drop == "remove":
+        assert loop.remove_reader(pair[0]) is True
+    else:
+        loop.close()
+    assert done[-1:] == ["done"]
+    if drop != "close":
+        assert loop.remove_writer(pair[0]) is False
+        loop.remove_reader(pair[0])
+
+
+def test_a_reader_may_remove_itself_and_close_its_socket(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, peer = socket.socketpair()
+        other, other_peer = socket.socketpair()
+        with ours, peer, other, other_peer:
+            seen = []
+
+            def first():
+                seen.append("first")
+                loop.remove_reader(ours)
+                ours.close()
+
+            loop.add_reader(ours, first)
+            loop.add_reader(other, lambda: (seen.append("other"), loop.remove_reader(other)))
+            peer.send(b"x")
+            other_peer.send(b"x")
+            await until(lambda: len(seen) == 2)
+            await turns()
+            assert sorted(seen) == ["first", "other"]
 
     run(main)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
 
 import pytest
@@ -275,3 +276,51 @@ def test_streams_become_tls(run, tls):
 
     served = None
     run(main)
+
+
+async def answer_to_a_hello_that_came_with_the_command(tls):
+    """A client that does not wait: what the server that has read on already answers to it."""
+
+    async def serve(reader, writer):
+        command = await reader.readline()
+        try:
+            await writer.start_tls(tls.server, ssl_handshake_timeout=0.3)
+        except Exception as exc:
+            told.set_result((command, type(exc)))
+        else:
+            told.set_result((command, "started"))
+        writer.transport.abort()
+
+    async def shake_hands(sock):
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = tls.client.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        command, loop = b"STARTTLS\n", asyncio.get_running_loop()
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await loop.sock_sendall(sock, command + outgoing.read())
+            command = b""
+            data = await loop.sock_recv(sock, 1 << 16)
+            if not data:
+                return "closed"
+            incoming.write(data)
+        await loop.sock_sendall(sock, outgoing.read())
+        return "secure"
+
+    loop = asyncio.get_running_loop()
+    told = loop.create_future()
+    loop.set_exception_handler(lambda loop, context: None)
+    async with await asyncio.start_server(serve, LOOPBACK, 0) as server:
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, server.sockets[0].getsockname())
+            seen = await shake_hands(sock)
+            return seen, await ended(told)
+
+
+def test_a_hello_that_came_with_the_command_is_treated_as_on_asyncio(run, tls):
+    """Versions before 3.15 leave it in the reader, and the handshake never comes."""
+    got = run(answer_to_a_hello_that_came_with_the_command, tls)
+    assert got == on_asyncio(answer_to_a_hello_that_came_with_the_command, tls)

@@ -433,3 +433,26 @@ def test_a_replaced_feed_data_sees_every_call(run):
             assert b"".join(seen) == b"watched"
 
     run(main)
+
+
+def test_the_private_state_that_libraries_read(run):
+    """anyio looks whether a stream's protocol is paused, to give up the turn only then."""
+
+    async def main():
+        async with stream_and_peer() as (reader, writer, peer):
+            assert isinstance(writer.transport, asyncio.Transport)
+            assert writer._protocol is writer.transport.get_protocol()
+            assert writer._protocol._paused is False
+            assert reader._transport is writer.transport
+            sent = 0
+            while not writer._protocol._paused:
+                writer.write(b"x" * 100_000)
+                sent += 100_000
+            assert writer.transport.get_write_buffer_size() > 0
+            draining = asyncio.ensure_future(writer.drain())
+            await take(peer, sent)
+            await draining
+            assert writer._protocol._paused is False
+            assert reader._exception is None and not reader._buffer
+
+    run(main)

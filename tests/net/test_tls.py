@@ -518,3 +518,23 @@ def test_a_session_goes_on_after_a_failed_one(run, tls):
             await finish(near, *accepting)
 
     run(main)
+
+
+def test_views_given_to_writelines_are_sent_as_they_were(run, tls):
+    """Database drivers hand slices of one growing buffer over and go on using it."""
+
+    async def main():
+        async with secured(tls) as (near, far):
+            expected = b""
+            for n in range(50):
+                buffer = bytearray(bytes([n]) * 5000)
+                view = memoryview(buffer)
+                chunks = [view[:1], view[1:1], view[1:3000], bytes(view[3000:]), buffer]
+                expected += b"".join(bytes(chunk) for chunk in chunks)
+                near.transport.writelines(chunks)
+            near.transport.writelines(memoryview(b"abc")[i : i + 1] for i in range(3))
+            near.transport.writelines([])
+            expected += b"abc"
+            assert await far.received(len(expected)) == expected
+
+    run(main)
