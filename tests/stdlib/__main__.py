@@ -65,6 +65,7 @@ def parse_options():
     add("--json", type=Path, metavar="FILE", help="also write everything to this file")
     add("--loop", choices=("pyaio", "asyncio"), default="pyaio", help="asyncio: to compare")
     add("--time-limit", type=float, default=120.0, metavar="S", help="for one test (120)")
+    add("--excluded", type=Path, default=exclusions.FILE, metavar="FILE", help="not excluded.toml")
     add("--markdown", action="store_true", help="also print the sums as Markdown")
     return parser.parse_args()
 
@@ -72,7 +73,7 @@ def parse_options():
 def main():
     options = parse_options()
     paths = modules_here()
-    excluded = exclusions.load(VERSION)
+    excluded = exclusions.load(VERSION, options.excluded)
     modules = chosen(options.modules, paths, excluded)
     say(f"{one_file.PACKAGE} of Python {platform.python_version()} on {options.loop}'s loop:")
     runner = Runner(options.loop, options.jobs, options.time_limit, excluded, say)

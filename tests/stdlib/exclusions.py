@@ -33,8 +33,8 @@ class Exclusions:
         return {test for test in self.tests if test.partition(".")[0] == module}
 
 
-def load(version, path=FILE):
-    """What excluded.toml excludes on a version such as "3.11"."""
+def load(version, path):
+    """What that file excludes on a version such as "3.11"."""
     return parse(path.read_text(), version)
 
 
