@@ -146,25 +146,20 @@ def test_data_received_replaced_in_mid_connection_is_called(run, on):
     assert run(main) == (b"1", [b"2"])
 
 
-@pytest.mark.parametrize("name", ["Handle", "Listener", "Poller", "SocketTransport", "TimerHandle"])
-def test_internal_types_cannot_be_made(loop_factories, name):
+def test_internal_types_cannot_be_made(loop_factories):
     from pyaio import _core
 
-    kind = getattr(_core, name)
-    with pytest.raises(TypeError):
-        kind()
-    for base in kind.__mro__:
+    public = {"Loop", "Future", "Task"}
+    types = {name: value for name, value in vars(_core).items() if isinstance(value, type)}
+    assert {"Handle", "TimerHandle", "SocketTransport", "Listener", "Poller"} <= set(types)
+    for kind in (types[name] for name in set(types) - public):
         with pytest.raises(TypeError):
-            base.__new__(kind)
-    with pytest.raises(TypeError):
-        type("Sub", (kind,), {})
-
-
-def test_the_table_of_internal_types_is_complete(loop_factories):
-    from pyaio import _core
-
-    types = {name for name, value in vars(_core).items() if isinstance(value, type)}
-    assert types == {"Handle", "Listener", "Loop", "Poller", "SocketTransport", "TimerHandle"}
+            kind()
+        for base in kind.__mro__:
+            with pytest.raises(TypeError):
+                base.__new__(kind)
+        with pytest.raises(TypeError):
+            type("Sub", (kind,), {})
 
 
 @pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
