@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     class SelectorEventLoop(asyncio.SelectorEventLoop):
         """Declares what the public type stubs of asyncio leave out."""
 
+        _internal_fds: int
         _signal_handlers: dict[int, asyncio.Handle]
         _default_executor: ThreadPoolExecutor | None
         _executor_shutdown_called: bool

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from pyaio import _core
 from pyaio._asyncio_hooks import SelectorEventLoop
-from pyaio._selector_view import SelectorView
+from pyaio._views import ReadyView, ScheduledView, SelectorView
 
 #: asyncio's own: whoever has put another in its place is to be asked.
 _RUN_IN_EXECUTOR = BaseEventLoop.run_in_executor
@@ -44,11 +44,38 @@ class Loop(_core.Loop, SelectorEventLoop):
     Subclasses may override any method.
     """
 
+    _hooks_before: Any = None  # asyncgen hooks, to put back after a run
+    _wakeup_before: int | None = None  # signal.set_wakeup_fd(), the same
+    _watching_signals = False  # a run has seen to it that signals wake the loop
+
     def __init__(self) -> None:
         super().__init__(SelectorView(self))
+        self._poll_natively(True)
+
+    # ---- what asyncio's own code looks at ----
+
+    @property
+    def _ready(self) -> ReadyView:
+        return ReadyView(self)
+
+    @_ready.setter
+    def _ready(self, ready: object) -> None:
+        """Nothing: asyncio's __init__() makes a queue, which ours has already."""
+
+    @property
+    def _scheduled(self) -> ScheduledView:
+        return ScheduledView(self)
+
+    @_scheduled.setter
+    def _scheduled(self, scheduled: object) -> None:
+        """Nothing: asyncio's code sets it to those that are left, as ours is."""
 
     def _make_self_pipe(self) -> None:
-        """Nothing: the native half has its own way to be woken."""
+        """Only count: the native half has its own way to be woken."""
+        self._internal_fds += 1
+
+    def _close_self_pipe(self) -> None:
+        self._internal_fds -= 1
 
     # ---- running ----
 
@@ -58,23 +85,46 @@ class Loop(_core.Loop, SelectorEventLoop):
         As asyncio: RuntimeError on a closed loop, on a running one, and in a
         thread in which another loop runs.
         """
+        self._run_forever_setup()
+        try:
+            self._run()
+        finally:
+            self._run_forever_cleanup()
+
+    def _run_forever_setup(self) -> None:
+        """Make this the running loop of the thread, for run_forever() and for
+        subclasses that turn the loop themselves, as since Python 3.13.
+        """
         self._check_closed()
         self._check_running()
         hooks = sys.get_asyncgen_hooks()
-        wakeup = self._watch_signals()
+        self._wakeup_before = self._watch_signals()
+        self._watching_signals = True
+        self._hooks_before = hooks
         try:
             self._set_coroutine_origin_tracking(self._debug)
+            self._thread_id = threading.get_ident()
             sys.set_asyncgen_hooks(
                 firstiter=self._asyncgen_firstiter_hook,
                 finalizer=self._asyncgen_finalizer_hook,
             )
             events._set_running_loop(self)
-            self._run()
-        finally:
-            events._set_running_loop(None)
-            self._set_coroutine_origin_tracking(False)
+        except BaseException:
+            self._run_forever_cleanup()
+            raise
+
+    def _run_forever_cleanup(self) -> None:
+        """Undo _run_forever_setup()."""
+        self._stopping = False
+        self._thread_id = None
+        events._set_running_loop(None)
+        self._set_coroutine_origin_tracking(False)
+        hooks, self._hooks_before = self._hooks_before, None
+        if hooks is not None:
             sys.set_asyncgen_hooks(*hooks)
-            self._unwatch_signals(wakeup)
+        wakeup, self._wakeup_before = self._wakeup_before, None
+        self._watching_signals = False
+        self._unwatch_signals(wakeup)
 
     def close(self) -> None:
         """Close the loop: drop what is scheduled, shut the executor down.
@@ -84,9 +134,8 @@ class Loop(_core.Loop, SelectorEventLoop):
         if self.is_closed() or self.is_running():
             BaseEventLoop.close(self)
             return
-        BaseEventLoop.close(self)
         try:
-            self._drop_signal_handlers()
+            super().close()
         finally:
             self._release()
 
@@ -95,9 +144,13 @@ class Loop(_core.Loop, SelectorEventLoop):
     def _watch_signals(self) -> int | None:
         """Have the loop woken by signals while it runs in the main thread.
 
-        Returns the fd to give back to signal.set_wakeup_fd() afterwards, None
-        in other threads. Until then that fd gets what it would have got.
+        Returns what _unwatch_signals() wants to have: the fd to give back to
+        signal.set_wakeup_fd() afterwards, None in other threads and where that
+        has been done already. Until then that fd gets what it would have got.
         """
+        return None if self._watching_signals else self._take_wakeup_fd()
+
+    def _take_wakeup_fd(self) -> int | None:
         if threading.current_thread() is not threading.main_thread():
             return None
         ours = self._wakeup_fd()
@@ -120,8 +173,12 @@ class Loop(_core.Loop, SelectorEventLoop):
             signal.set_wakeup_fd(current)  # somebody else's, set meanwhile
 
     @property
-    def _csock(self) -> _WriteEnd:
-        return _WriteEnd(self._wakeup_fd())
+    def _csock(self) -> _WriteEnd | None:
+        return None if self.is_closed() else _WriteEnd(self._wakeup_fd())
+
+    @property
+    def _ssock(self) -> None:
+        """None: the end that is read is the native half's."""
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal; True if there was one.
@@ -132,15 +189,8 @@ class Loop(_core.Loop, SelectorEventLoop):
         removed = super().remove_signal_handler(sig)
         if removed and self.is_running():
             # asyncio gives the wake-up fd up with the last handler.
-            self._watch_signals()
+            self._take_wakeup_fd()
         return removed
-
-    def _drop_signal_handlers(self) -> None:
-        if sys.is_finalizing():
-            self._signal_handlers.clear()
-            return
-        for sig in list(self._signal_handlers):
-            self.remove_signal_handler(sig)
 
     # ---- transports ----
 

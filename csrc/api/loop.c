@@ -119,11 +119,46 @@ Loop_get_thread_id(LoopObject *self, void *Py_UNUSED(closure))
     return PyLong_FromUnsignedLong(self->engine.thread_id);
 }
 
+static int
+Loop_set_thread_id(LoopObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    unsigned long thread_id = 0;
+    if (no_delete(value) < 0) {
+        return -1;
+    }
+    if (value != Py_None) {
+        thread_id = PyLong_AsUnsignedLong(value);
+        if (thread_id == (unsigned long)-1 && PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    self->engine.thread_id = thread_id;
+    return 0;
+}
+
 static PyObject *
 Loop_get_current_handle(LoopObject *self, void *Py_UNUSED(closure))
 {
     PyObject *handle = self->engine.current_handle;
     return Py_NewRef(handle ? handle : Py_None);
+}
+
+static int
+Loop_set_current_handle(LoopObject *self, PyObject *value,
+                        void *Py_UNUSED(closure))
+{
+    if (no_delete(value) < 0) {
+        return -1;
+    }
+    Py_XSETREF(self->engine.current_handle,
+               value == Py_None ? NULL : Py_NewRef(value));
+    return 0;
+}
+
+static PyObject *
+Loop_get_cancelled_count(LoopObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSize_t(self->engine.timers.cancelled);
 }
 
 /* Ours to know: what asyncio's __init__() writes has no effect. */
@@ -158,8 +193,9 @@ static PyGetSetDef Loop_getset[] = {
     ATTRIBUTE("_closed", closed, closed),
     ATTRIBUTE("_stopping", stopping, stopping),
     ATTRIBUTE("_debug", debug_attribute, debug_attribute),
-    ATTRIBUTE("_thread_id", thread_id, nothing),
-    ATTRIBUTE("_current_handle", current_handle, nothing),
+    ATTRIBUTE("_thread_id", thread_id, thread_id),
+    ATTRIBUTE("_current_handle", current_handle, current_handle),
+    ATTRIBUTE("_timer_cancelled_count", cancelled_count, nothing),
     ATTRIBUTE("_task_factory", task_factory_attribute, task_factory_attribute),
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -245,7 +281,8 @@ loop_setup(PyObject *module, ModuleState *state)
 {
     state->loop_type = module_add_type(module, &Loop_spec, NULL);
     if (state->loop_type == NULL
-        || add_methods(state->loop_type, loop_run_methods) < 0) {
+        || add_methods(state->loop_type, loop_run_methods) < 0
+        || add_methods(state->loop_type, loop_turn_methods) < 0) {
         return -1;
     }
     return add_methods(state->loop_type, loop_net_methods);

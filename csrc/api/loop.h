@@ -13,6 +13,7 @@ typedef struct LoopObject {
 /* The methods, by the file that defines them. */
 extern PyMethodDef loop_schedule_methods[]; /* loop_schedule.c */
 extern PyMethodDef loop_run_methods[];      /* loop_run.c */
+extern PyMethodDef loop_turn_methods[];     /* loop_turn.c */
 extern PyMethodDef loop_net_methods[];      /* loop_net.c */
 
 int loop_setup(PyObject *module, ModuleState *state);

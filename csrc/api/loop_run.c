@@ -10,15 +10,14 @@ Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
     if (engine_check_closed(engine) < 0) {
         return NULL;
     }
-    if (engine->thread_id != 0) {
+    if (engine->running) {
         PyErr_SetString(PyExc_RuntimeError,
                         "This event loop is already running");
         return NULL;
     }
-    engine->thread_id = PyThread_get_thread_ident();
+    engine->running = true;
     int err = engine_run(engine);
-    engine->thread_id = 0;
-    engine->stopping = false;
+    engine->running = false;
     if (err < 0) {
         return NULL;
     }
@@ -28,7 +27,7 @@ Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Loop__release(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->engine.thread_id != 0) {
+    if (self->engine.thread_id != 0 || self->engine.running) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Cannot close a running event loop");
         return NULL;

@@ -6,6 +6,7 @@
 #include "base/compat.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
+#include "engine/replaced.h"
 #include "tasks/factory.h"
 
 #include <math.h>
@@ -163,6 +164,10 @@ Loop_call_soon_threadsafe(LoopObject *self, PyObject *const *args,
     if (handle != NULL) {
         handle_push_threadsafe(handle);
     }
+    if (handle != NULL && engine->overrides & OVERRIDE_WRITE_TO_SELF
+        && replaced_write_to_self(engine) < 0) {
+        Py_CLEAR(handle);
+    }
     return (PyObject *)handle;
 }
 
@@ -186,7 +191,7 @@ Loop__add_callback(LoopObject *self, PyObject *handle)
     if (skip != 0) {
         return skip < 0 ? NULL : Py_NewRef(Py_None);
     }
-    PyObject *run = PyObject_GetAttrString(handle, "_run");
+    PyObject *run = handle_foreign_call(handle);
     HandleObject *wrapper =
         run ? handle_new(&self->engine, run, NULL, 0, NULL) : NULL;
     Py_XDECREF(run);

@@ -14,7 +14,11 @@
     X(_call_connection_lost)                                                  \
     X(_check_callback)                                                        \
     X(_detach)                                                                \
+    X(_process_events)                                                        \
     X(_process_self_data)                                                     \
+    X(_run_once)                                                              \
+    X(_selector)                                                              \
+    X(_write_to_self)                                                         \
     X(callback)                                                               \
     X(buffer_updated)                                                         \
     X(call_at)                                                                \
@@ -44,6 +48,7 @@
     X(protocol)                                                               \
     X(resume_writing)                                                         \
     X(run)                                                                    \
+    X(select)                                                                 \
     X(set_exception)                                                          \
     X(set_result)                                                             \
     X(slow_callback_duration)                                                 \

@@ -117,6 +117,24 @@ engine_now(Engine *engine, bool *failed)
     return timer_heap_ns(seconds);
 }
 
+int64_t
+engine_resolution(Engine *engine, bool *failed)
+{
+    PyObject *value =
+        PyObject_GetAttrString(engine->loop, "_clock_resolution");
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear(); /* a loop whose __init__() has not run */
+        return 0;
+    }
+    double seconds = value == NULL ? -1.0 : PyFloat_AsDouble(value);
+    Py_XDECREF(value);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        *failed = true;
+        return -1;
+    }
+    return timer_heap_ns(seconds);
+}
+
 char *
 engine_scratch(Engine *engine)
 {

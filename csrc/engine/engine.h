@@ -25,6 +25,12 @@ enum {
     OVERRIDE_CALL_SOON = 1,
     OVERRIDE_CALL_AT = 2,
     OVERRIDE_TIME = 4,
+    OVERRIDE_RUN_ONCE = 8,
+    OVERRIDE_WRITE_TO_SELF = 16,
+    OVERRIDE_PROCESS_EVENTS = 32,
+    OVERRIDE_SELECTOR = 64, /* `_selector`, or its select() */
+    /* A poll goes through the selector's select() and _process_events(). */
+    OVERRIDE_POLL = OVERRIDE_PROCESS_EVENTS | OVERRIDE_SELECTOR,
 };
 
 struct Engine {
@@ -68,6 +74,7 @@ struct Engine {
 
     /* State that asyncio's methods show. */
     unsigned long thread_id; /* of the thread that runs us, 0 when none */
+    bool running;            /* engine_run() is at work */
     bool stopping;
     bool closed;
     bool debug;
@@ -96,10 +103,21 @@ int engine_traverse(Engine *engine, visitproc visit, void *arg);
 /* Turns until stopped: turn.c. 0, or -1 with the exception that leaves
  * run_forever(). */
 int engine_run(Engine *engine);
+/* One poll and one turn: what _run_once() does. As engine_run(). */
+int engine_turn(Engine *engine);
+/* Waits for events up to `wait` ns, -1 for ever, and leaves them in `fired`.
+ * -1 with what a signal handler has raised, or RuntimeError while another
+ * thread polls. */
+int engine_select(Engine *engine, int64_t wait);
+/* Runs what is in `fired`. As engine_run(). */
+int engine_run_fired(Engine *engine);
 
 /* The loop's clock in ns: the monotonic clock, or loop.time() where that has
  * been replaced. -1 with an exception set in *failed only then. */
 int64_t engine_now(Engine *engine, bool *failed);
+/* Where time() has been replaced: loop._clock_resolution in ns, which timers
+ * may be early, so that sums of floats hit their time. As engine_now(). */
+int64_t engine_resolution(Engine *engine, bool *failed);
 
 /* The shared read buffer. NULL with MemoryError. */
 char *engine_scratch(Engine *engine);

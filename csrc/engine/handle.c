@@ -128,6 +128,14 @@ done:
     return err;
 }
 
+int
+handle_run_none(HandleObject *handle)
+{
+    PyErr_SetString(PyExc_TypeError, "'NoneType' object is not callable");
+    return report_callback(handle->engine, (PyObject *)handle, Py_None,
+                           Py_None, handle->source_traceback);
+}
+
 static int
 handle_run(ReadyEntry *entry, Engine *engine)
 {
@@ -154,10 +162,43 @@ handle_entry_traverse(ReadyEntry *entry, visitproc visit, void *arg)
     return 0;
 }
 
+/* ---- handles of others ---- */
+
+static PyObject *
+run_foreign(PyObject *handle, PyObject *Py_UNUSED(ignored))
+{
+    PyObject *cancelled = PyObject_CallMethod(handle, "cancelled", NULL);
+    int skip = cancelled == NULL ? -1 : PyObject_IsTrue(cancelled);
+    Py_XDECREF(cancelled);
+    if (skip != 0) {
+        return skip < 0 ? NULL : Py_NewRef(Py_None);
+    }
+    return PyObject_CallMethod(handle, "_run", NULL);
+}
+
+static PyMethodDef run_foreign_def = {"_run", run_foreign, METH_NOARGS, NULL};
+
+PyObject *
+handle_foreign_call(PyObject *foreign)
+{
+    return PyCFunction_New(&run_foreign_def, foreign);
+}
+
+PyObject *
+handle_shown(HandleObject *handle)
+{
+    PyObject *callback = handle->callback;
+    if (callback != NULL && PyCFunction_Check(callback)
+        && PyCFunction_GetFunction(callback) == run_foreign) {
+        return PyCFunction_GetSelf(callback);
+    }
+    return (PyObject *)handle;
+}
+
 static PyObject *
 handle_subject(ReadyEntry *entry)
 {
-    return Py_NewRef((PyObject *)handle_of(entry));
+    return Py_NewRef(handle_shown(handle_of(entry)));
 }
 
 static const ReadyOps handle_ops = {
@@ -166,6 +207,17 @@ static const ReadyOps handle_ops = {
     .traverse = handle_entry_traverse,
     .subject = handle_subject,
 };
+
+HandleObject *
+handle_take(ReadyEntry *entry)
+{
+    if (entry->ops != &handle_ops) {
+        return NULL;
+    }
+    HandleObject *handle = handle_of(entry);
+    handle->queued = false;
+    return handle;
+}
 
 void
 handle_push(HandleObject *handle)

@@ -56,12 +56,24 @@ TimerHandleObject *timer_handle_new(Engine *engine, PyObject *when,
  * A handle that is queued already runs once. */
 void handle_push(HandleObject *handle);
 
-/* The same from any thread; wakes the loop when it sleeps. */
+/* Of an entry that has left the ready queue and is a handle's: the handle, with
+ * the reference that the queue had. NULL for other entries. */
+HandleObject *handle_take(ReadyEntry *entry);
+
+/* For a handle that is not ours, asyncio's own: the callback that runs it
+ * unless it is cancelled. New reference, NULL on failure. */
+PyObject *handle_foreign_call(PyObject *foreign);
+/* The handle to show for one of ours: that which it stands for. Borrowed. */
+PyObject *handle_shown(HandleObject *handle);
+
+/* The same as handle_push() from any thread; wakes the loop when it sleeps. */
 void handle_push_threadsafe(HandleObject *handle);
 
 /* Runs the callback at once and reports what it raises. The caller holds a
  * reference. -1 with the exception that has to leave run_forever(). */
 int handle_run_now(HandleObject *handle);
+/* The same for a cancelled handle, whose callback is None: reports that. */
+int handle_run_none(HandleObject *handle);
 
 /* Cancels the handle: a scheduled timer, too. -1 with an exception set when
  * the repr() that debug mode keeps has failed. The second drops the caller's

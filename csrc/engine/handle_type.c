@@ -28,12 +28,8 @@ Handle_get_context(HandleObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Handle__run(HandleObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->callback == NULL) {
-        PyErr_SetString(PyExc_TypeError, "the handle has been cancelled");
-        return NULL;
-    }
     Py_INCREF(self);
-    int err = handle_run_now(self);
+    int err = self->callback ? handle_run_now(self) : handle_run_none(self);
     Py_DECREF(self);
     if (err < 0) {
         return NULL;
@@ -88,6 +84,21 @@ static PyObject *
 TimerHandle_get_scheduled(TimerHandleObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->scheduled);
+}
+
+/* asyncio's own code says so of a timer that it has taken from the heap. */
+static int
+TimerHandle_set_scheduled(TimerHandleObject *self, PyObject *value,
+                          void *Py_UNUSED(closure))
+{
+    int scheduled = value ? PyObject_IsTrue(value) : 0;
+    if (scheduled < 0) {
+        return -1;
+    }
+    if (!scheduled && self->scheduled) {
+        timer_heap_remove(&self->handle.engine->timers, self);
+    }
+    return 0;
 }
 
 static int
@@ -184,7 +195,8 @@ static PyGetSetDef Handle_getset[] = {
 
 static PyGetSetDef TimerHandle_getset[] = {
     HANDLE_ATTRIBUTES,
-    {"_scheduled", (getter)TimerHandle_get_scheduled, NULL, NULL, NULL},
+    {"_scheduled", (getter)TimerHandle_get_scheduled,
+     (setter)TimerHandle_set_scheduled, NULL, NULL},
     {"_when", (getter)Handle_get_object, NULL, NULL,
      (void *)offsetof(TimerHandleObject, when)},
     {NULL, NULL, NULL, NULL, NULL},

@@ -7,7 +7,7 @@ typedef struct Watched {
     unsigned flag;
 } Watched;
 
-#define WATCHED_COUNT 3
+#define WATCHED_COUNT 6
 
 static void
 watched_methods(ModuleState *state, Watched watched[WATCHED_COUNT])
@@ -15,6 +15,11 @@ watched_methods(ModuleState *state, Watched watched[WATCHED_COUNT])
     watched[0] = (Watched){STATE_NAME(state, call_soon), OVERRIDE_CALL_SOON};
     watched[1] = (Watched){STATE_NAME(state, call_at), OVERRIDE_CALL_AT};
     watched[2] = (Watched){STATE_NAME(state, time), OVERRIDE_TIME};
+    watched[3] = (Watched){STATE_NAME(state, _run_once), OVERRIDE_RUN_ONCE};
+    watched[4] =
+        (Watched){STATE_NAME(state, _write_to_self), OVERRIDE_WRITE_TO_SELF};
+    watched[5] =
+        (Watched){STATE_NAME(state, _process_events), OVERRIDE_PROCESS_EVENTS};
 }
 
 /* 1 when the type's method is not our own, 0 when it is, -1 on error. */
@@ -54,22 +59,31 @@ overrides_refresh(Engine *engine)
 }
 
 void
+overrides_set_own(Engine *engine, unsigned flag, bool present)
+{
+    if (present) {
+        engine->own_overrides |= flag;
+    }
+    else {
+        engine->own_overrides &= ~flag;
+    }
+    engine->type_version = 0; /* look again at the next check */
+    engine->overrides |= engine->own_overrides;
+    engine->poll_now = true;
+}
+
+void
 overrides_note_own(Engine *engine, PyObject *name, bool present)
 {
     Watched watched[WATCHED_COUNT];
     watched_methods(engine->state, watched);
     for (int i = 0; i < WATCHED_COUNT; i++) {
-        if (PyUnicode_Compare(name, watched[i].name) != 0) {
-            continue;
+        if (PyUnicode_Compare(name, watched[i].name) == 0) {
+            overrides_set_own(engine, watched[i].flag, present);
         }
-        if (present) {
-            engine->own_overrides |= watched[i].flag;
-        }
-        else {
-            engine->own_overrides &= ~watched[i].flag;
-        }
-        engine->type_version = 0; /* look again at the next check */
-        engine->overrides |= engine->own_overrides;
-        engine->poll_now = true;
+    }
+    if (PyUnicode_Compare(name, STATE_NAME(engine->state, _selector)) == 0) {
+        /* No method: whoever sets it to our own says so (_poll_natively). */
+        overrides_set_own(engine, OVERRIDE_SELECTOR, true);
     }
 }

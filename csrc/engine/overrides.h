@@ -26,4 +26,7 @@ overrides_check(Engine *engine)
 /* An attribute of the instance was set (`present`) or deleted. */
 void overrides_note_own(Engine *engine, PyObject *name, bool present);
 
+/* Sets or clears an OVERRIDE_* of the instance. */
+void overrides_set_own(Engine *engine, unsigned flag, bool present);
+
 #endif

@@ -8,6 +8,7 @@
 
 /* Below this, sweeping costs more than the cancelled timers do. */
 #define SWEEP_MINIMUM 64
+#define ASYNCIO_SWEEP_MINIMUM 100 /* timers, cancelled or not */
 
 int64_t
 timer_heap_ns(double seconds)
@@ -163,6 +164,42 @@ timer_heap_cancelled(TimerHeap *heap)
         && heap->cancelled * 2 > heap->count) {
         heap_sweep(heap);
     }
+}
+
+void
+timer_heap_sweep(TimerHeap *heap)
+{
+    if (heap->count > ASYNCIO_SWEEP_MINIMUM
+        && heap->cancelled * 2 > heap->count) {
+        heap_sweep(heap);
+    }
+}
+
+void
+timer_heap_remove(TimerHeap *heap, TimerHandleObject *handle)
+{
+    size_t index = 0;
+    while (index < heap->count && heap->entries[index].handle != handle) {
+        index++;
+    }
+    if (index == heap->count) {
+        return;
+    }
+    TimerEntry last = heap->entries[--heap->count];
+    if (index < heap->count) {
+        bool up = entry_before(&last, &heap->entries[index]);
+        if (up) {
+            sift_up(heap->entries, index, last);
+        }
+        else {
+            sift_down(heap->entries, heap->count, index, last);
+        }
+    }
+    handle->scheduled = false;
+    if (handle->handle.cancelled) {
+        heap->cancelled--;
+    }
+    Py_DECREF(handle);
 }
 
 void

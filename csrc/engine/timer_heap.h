@@ -40,6 +40,14 @@ const TimerEntry *timer_heap_peek(TimerHeap *heap);
 /* Removes the earliest; the caller owns the reference. */
 TimerHandleObject *timer_heap_pop(TimerHeap *heap);
 
+/* Takes a timer out that has not come up: for what reads and changes the heap
+ * from outside, in linear time. */
+void timer_heap_remove(TimerHeap *heap, TimerHandleObject *handle);
+
+/* Drops the cancelled timers where asyncio would: of more than a hundred
+ * timers, more than half. */
+void timer_heap_sweep(TimerHeap *heap);
+
 /* One of the heap's handles has been cancelled: sweeps when most are. */
 void timer_heap_cancelled(TimerHeap *heap);
 

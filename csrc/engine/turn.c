@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
+#include "engine/replaced.h"
 #include "engine/report.h"
 #include "engine/watcher.h"
 
@@ -143,18 +144,10 @@ timers_fire(Engine *engine, int64_t now)
     }
 }
 
-static int
-turn_poll(Engine *engine)
+/* Lets libuv fill `fired`. */
+static void
+poll_uv(Engine *engine, int64_t wait)
 {
-    bool failed = false;
-    if (overrides_check(engine) < 0) {
-        return -1;
-    }
-    int64_t now = engine_now(engine, &failed);
-    if (failed) {
-        return -1;
-    }
-    int64_t wait = poll_allowance(engine, now);
     watchers_apply_changes(engine);
     /* From here to uv_run() no Python runs. */
     if (wait == 0) {
@@ -162,9 +155,7 @@ turn_poll(Engine *engine)
     }
     else {
         poll_wait(engine, wait);
-        now = engine_now(engine, &failed);
     }
-    ready_append(&engine->ready, &engine->fired);
     engine->polled_at = (int64_t)uv_hrtime();
     engine->tick = platform_coarse_ns();
     engine->turns = 0;
@@ -172,10 +163,46 @@ turn_poll(Engine *engine)
     if (engine->check_at > CHECK_TURNS) {
         engine->check_at = CHECK_TURNS;
     }
-    if (failed || PyErr_CheckSignals() < 0) {
+}
+
+static int
+timers_fire_replaced(Engine *engine)
+{
+    bool failed = false;
+    int64_t now = engine_now(engine, &failed);
+    int64_t early = failed ? 0 : engine_resolution(engine, &failed);
+    if (failed) {
         return -1;
     }
-    timers_fire(engine, now);
+    timers_fire(engine, now > INT64_MAX - early ? now : now + early);
+    return 0;
+}
+
+static int
+turn_poll(Engine *engine)
+{
+    bool failed = false;
+    int64_t now = engine_now(engine, &failed);
+    if (failed) {
+        return -1;
+    }
+    int64_t wait = poll_allowance(engine, now);
+    if (engine->overrides & OVERRIDE_POLL) {
+        if (replaced_poll(engine, wait) < 0) {
+            return -1;
+        }
+    }
+    else {
+        poll_uv(engine, wait);
+        ready_append(&engine->ready, &engine->fired);
+        if (PyErr_CheckSignals() < 0) {
+            return -1;
+        }
+    }
+    if (engine->overrides & OVERRIDE_TIME) {
+        return timers_fire_replaced(engine);
+    }
+    timers_fire(engine, wait == 0 ? now : (int64_t)uv_hrtime());
     return 0;
 }
 
@@ -216,7 +243,8 @@ poll_is_due(Engine *engine)
 static int
 run_queue(Engine *engine, ReadyQueue *queue)
 {
-    for (size_t todo = queue->count; todo > 0; todo--) {
+    /* A callback may run turns of its own, which leave less. */
+    for (size_t todo = queue->count; todo > 0 && queue->head != NULL; todo--) {
         ReadyEntry *entry = ready_pop(queue);
         if (entry->ops->run(entry, engine) < 0) {
             return -1; /* the rest stays for the next run */
@@ -228,8 +256,19 @@ run_queue(Engine *engine, ReadyQueue *queue)
 static bool
 is_handle(Engine *engine, PyObject *subject)
 {
-    return Py_IS_TYPE(subject, engine->state->handle_type)
-           || Py_IS_TYPE(subject, engine->state->timer_handle_type);
+    /* The base: asyncio's own class, of which others may queue some. */
+    return PyObject_TypeCheck(subject, engine->state->handle_type->tp_base);
+}
+
+/* asyncio.base_events.logger, which a test may have replaced. */
+static PyObject *
+base_events_logger(void)
+{
+    PyObject *module = PyImport_ImportModule("asyncio.base_events");
+    PyObject *logger =
+        module ? PyObject_GetAttrString(module, "logger") : NULL;
+    Py_XDECREF(module);
+    return logger;
 }
 
 static int
@@ -239,19 +278,13 @@ warn_slow(Engine *engine, PyObject *subject, double seconds)
     PyObject *text = is_handle(engine, subject)
                          ? PyObject_CallOneArg(state->format_handle, subject)
                          : PyObject_Str(subject);
-    PyObject *took = text ? PyFloat_FromDouble(seconds) : NULL;
-    PyObject *result = NULL;
-    if (took != NULL) {
-        PyObject *format =
-            PyUnicode_FromString("Executing %s took %.3f seconds");
-        if (format != NULL) {
-            result = PyObject_CallMethodObjArgs(state->logger,
-                                                STATE_NAME(state, warning),
-                                                format, text, took, NULL);
-            Py_DECREF(format);
-        }
-    }
-    Py_XDECREF(took);
+    PyObject *logger = text ? base_events_logger() : NULL;
+    PyObject *result =
+        logger ? PyObject_CallMethod(logger, "warning", "sOd",
+                                     "Executing %s took %.3f seconds", text,
+                                     seconds)
+               : NULL;
+    Py_XDECREF(logger);
     Py_XDECREF(text);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
@@ -306,7 +339,8 @@ run_entry_debug(Engine *engine, ReadyEntry *entry)
 static int
 run_ready_debug(Engine *engine)
 {
-    for (size_t todo = engine->ready.count; todo > 0; todo--) {
+    for (size_t todo = engine->ready.count;
+         todo > 0 && engine->ready.head != NULL; todo--) {
         if (run_entry_debug(engine, ready_pop(&engine->ready)) < 0) {
             return -1;
         }
@@ -349,12 +383,63 @@ engine_run(Engine *engine)
     engine->poll_now = true;
     engine->check_at = 1; /* until the pace is known */
     do {
-        if (poll_is_due(engine) && turn_poll(engine) < 0) {
-            return -1;
+        bool replaced = false;
+        if (poll_is_due(engine)) {
+            if (overrides_check(engine) < 0) {
+                return -1;
+            }
+            replaced = engine->overrides & OVERRIDE_RUN_ONCE;
+            if ((replaced ? replaced_run_once(engine) : turn_poll(engine))
+                < 0) {
+                return -1;
+            }
         }
-        if (turn_run(engine) < 0) {
+        if (replaced) {
+            engine->poll_now = true; /* the next turn is its, too */
+        }
+        else if (turn_run(engine) < 0) {
             return -1;
         }
     } while (!engine->stopping);
     return 0;
+}
+
+/* ---- for who turns the loop from Python ---- */
+
+static int
+check_not_polling(Engine *engine)
+{
+    if (engine->polling) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "the event loop polls, in another thread");
+        return -1;
+    }
+    return 0;
+}
+
+int
+engine_turn(Engine *engine)
+{
+    if (check_not_polling(engine) < 0 || overrides_check(engine) < 0
+        || turn_poll(engine) < 0) {
+        return -1;
+    }
+    return turn_run(engine);
+}
+
+int
+engine_select(Engine *engine, int64_t wait)
+{
+    if (check_not_polling(engine) < 0
+        || run_queue(engine, &engine->turn_end) < 0) {
+        return -1; /* what a turn around us has written must be out */
+    }
+    poll_uv(engine, ready_is_empty(&engine->fired) ? wait : 0);
+    return PyErr_CheckSignals();
+}
+
+int
+engine_run_fired(Engine *engine)
+{
+    return run_queue(engine, &engine->fired);
 }
