@@ -99,6 +99,11 @@ ATTRIBUTES = [
 ]
 
 
+def kind_of(value):
+    """The type; a view of a list is a list."""
+    return list if isinstance(value, list) else type(value)
+
+
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_an_attribute_that_tools_read_is_as_on_asyncio(on_both, name):
     def look(loop):
@@ -108,13 +113,13 @@ def test_an_attribute_that_tools_read_is_as_on_asyncio(on_both, name):
             drain(loop)
         loop.close()
         found.append(getattr(loop, name))
-        return [(type(value), None if name == "_thread_id" else shown(value)) for value in found]
+        return [(kind_of(value), None if name == "_thread_id" else shown(value)) for value in found]
 
     got, expected = on_both(look)
     assert got == expected
 
 
-@pytest.mark.parametrize("name", ["_ready", "_selector", "_csock", "_internal_fds"])
+@pytest.mark.parametrize("name", ["_ready", "_selector", "_csock", "_ssock", "_internal_fds"])
 def test_what_asyncio_works_with_is_there_to_be_looked_at(loop, name):
     assert hasattr(loop, name)
 
