@@ -8,6 +8,7 @@ import ssl
 import pytest
 from peers import (
     LOOPBACK,
+    PATIENCE,
     Buffered,
     Recorder,
     connection,
@@ -324,3 +325,53 @@ def test_a_hello_that_came_with_the_command_is_treated_as_on_asyncio(run, tls):
     """Versions before 3.15 leave it in the reader, and the handshake never comes."""
     got = run(answer_to_a_hello_that_came_with_the_command, tls)
     assert got == on_asyncio(answer_to_a_hello_that_came_with_the_command, tls)
+
+
+class Telling(Recorder):
+    """A Recorder that notes the first data in a list of the test's."""
+
+    def __init__(self, story):
+        super().__init__()
+        self.story = story
+
+    def data_received(self, data):
+        self.story.append(bytes(data))
+
+
+async def order_of_the_first_data(tls):
+    """The peer sends the end of its handshake and its first data in one piece."""
+    loop = asyncio.get_running_loop()
+    story = []
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls.server.maximum_version = ssl.TLSVersion.TLSv1_2  # here the server ends the handshake
+    server = tls.server.wrap_bio(incoming, outgoing, server_side=True)
+    async with with_peer() as (protocol, peer):
+        inner = Telling(story)
+
+        async def start():
+            await loop.start_tls(protocol.transport, inner, tls.client, server_hostname="localhost")
+            story.append("started")
+
+        starting = asyncio.ensure_future(start())
+        while True:
+            incoming.write(await loop.sock_recv(peer, 1 << 16))
+            try:
+                server.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                await loop.sock_sendall(peer, outgoing.read())
+        server.write(b"first")
+        await loop.sock_sendall(peer, outgoing.read())
+        async with asyncio.timeout(PATIENCE):
+            await starting
+        await until(lambda: len(story) == 2)
+        peer.close()
+        await ended(inner.lost)
+        protocol.lost.set_result(None)  # it was replaced and hears nothing more
+    return story
+
+
+def test_data_that_comes_with_the_end_of_the_handshake_is_not_lost(run, tls):
+    story = run(order_of_the_first_data, tls)
+    assert sorted(map(str, story)) == ["b'first'", "started"]
+    assert story == on_asyncio(order_of_the_first_data, tls)

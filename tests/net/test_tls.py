@@ -538,3 +538,22 @@ def test_views_given_to_writelines_are_sent_as_they_were(run, tls):
             assert await far.received(len(expected)) == expected
 
     run(main)
+
+
+async def end_without_close_notify(tls):
+    """The peer's end of file comes while reading is paused and data waits."""
+    async with secured(tls) as (near, far):
+        await turns(10)
+        near.transport.pause_reading()
+        far.transport.write(b"d" * 50_000)
+        await turns(100)
+        far.transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+        await turns(100)
+        assert near.data == b""
+        near.transport.resume_reading()
+        await ended(near.lost)
+        return len(near.data), near.events
+
+
+def test_data_before_an_end_without_close_notify_is_treated_as_on_asyncio(run, tls):
+    assert run(end_without_close_notify, tls) == on_asyncio(end_without_close_notify, tls)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import socket
 
 import pytest
@@ -270,3 +271,37 @@ def test_a_transport_without_further_references_lives_on(run):
             await server.wait_closed()
 
     run(main)
+
+
+async def datagram(loop):
+    return (
+        await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=(LOOPBACK, 0))
+    )[0]
+
+
+async def read_pipe(loop):
+    read_end, write_end = os.pipe()
+    os.close(write_end)
+    file = os.fdopen(read_end, "rb", 0)
+    transport, _ = await loop.connect_read_pipe(asyncio.Protocol, file)
+    transport.pause_reading()
+    return transport
+
+
+async def write_pipe(loop):
+    read_end, write_end = os.pipe()
+    file = os.fdopen(write_end, "wb", 0)
+    transport, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, file)
+    os.close(read_end)
+    return transport
+
+
+@pytest.mark.parametrize("make", [datagram, read_pipe, write_pipe])
+def test_an_unclosed_transport_of_any_kind_warns_and_closes_its_descriptor(loop_factory, make):
+    loop = loop_factory()
+    transport = loop.run_until_complete(make(loop))
+    loop.close()
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        del transport
+        gc.collect()
+    # That no descriptor is left, the fixture checks.
