@@ -27,6 +27,47 @@ context_keyword(ModuleState *state, PyObject *const *values, PyObject *kwnames)
     return values[0];
 }
 
+/* int(fileobj.fileno()), for what is no int itself. New reference. */
+static PyObject *
+ask_fileno(PyObject *fileobj)
+{
+    PyObject *answer = PyObject_CallMethod(fileobj, "fileno", NULL);
+    PyObject *number = answer ? PyNumber_Long(answer) : NULL;
+    Py_XDECREF(answer);
+    if (number == NULL
+        && (PyErr_ExceptionMatches(PyExc_AttributeError)
+            || PyErr_ExceptionMatches(PyExc_TypeError)
+            || PyErr_ExceptionMatches(PyExc_ValueError))) {
+        PyErr_Format(PyExc_ValueError, "Invalid file object: %R", fileobj);
+    }
+    return number;
+}
+
+/* The fd, checked as the selectors module does: -1 with ValueError for what is
+ * none, with OverflowError for one that cannot be open. */
+static int
+fd_of(PyObject *fileobj)
+{
+    PyObject *number =
+        PyLong_Check(fileobj) ? Py_NewRef(fileobj) : ask_fileno(fileobj);
+    if (number == NULL) {
+        return -1;
+    }
+    int overflow;
+    long fd = PyLong_AsLongAndOverflow(number, &overflow);
+    if (overflow > 0 || fd > INT_MAX) {
+        PyErr_SetString(PyExc_OverflowError,
+                        "Python int too large to convert to C int");
+        fd = -1;
+    }
+    else if (fd < 0) {
+        PyErr_Format(PyExc_ValueError, "Invalid file descriptor: %S", number);
+        fd = -1;
+    }
+    Py_DECREF(number);
+    return (int)fd;
+}
+
 static PyObject *
 add_callback(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames, int event, const char *method)
@@ -41,9 +82,7 @@ add_callback(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     PyObject *context = context_keyword(engine->state, args + nargs, kwnames);
-    int fd = context == NULL && PyErr_Occurred()
-                 ? -1
-                 : PyObject_AsFileDescriptor(args[0]);
+    int fd = context == NULL && PyErr_Occurred() ? -1 : fd_of(args[0]);
     if (fd < 0) {
         return NULL;
     }
@@ -61,9 +100,13 @@ remove_callback(LoopObject *self, PyObject *fileobj, int event)
     if (self->engine.closed) {
         Py_RETURN_FALSE;
     }
-    int fd = PyObject_AsFileDescriptor(fileobj);
+    int fd = fd_of(fileobj);
     if (fd < 0) {
-        return NULL;
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return NULL;
+        }
+        PyErr_Clear(); /* nobody can have added it */
+        Py_RETURN_FALSE;
     }
     int removed = poller_remove(&self->engine, fd, event);
     return removed < 0 ? NULL : PyBool_FromLong(removed);
@@ -111,9 +154,13 @@ Loop__watched_events(LoopObject *self, PyObject *fileobj)
 static PyObject *
 Loop__transport_of(LoopObject *self, PyObject *fileobj)
 {
-    int fd = PyObject_AsFileDescriptor(fileobj);
+    int fd = fd_of(fileobj);
     if (fd < 0) {
-        return NULL;
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return NULL;
+        }
+        PyErr_Clear(); /* the caller goes on with it, and is told then */
+        Py_RETURN_NONE;
     }
     FdWatcher *watcher = watcher_find(&self->engine, fd);
     PyTypeObject *type = self->engine.state->stream_type;
