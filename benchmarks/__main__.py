@@ -46,6 +46,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("patterns", nargs="*", metavar="WORKLOAD", help="a group, a name, or wildcards: 'echo/*'")
+    add("--group", default="", metavar="G,…", help="groups with commas between, as tasks,threads")
     add("--list", action="store_true", help="show the workloads and which peers there are")
     add("--quick", action="store_true", help="few workloads, asyncio, uvloop and pyaio: a minute")
     add("--all", action="store_true", help="also every size and number of connections")
@@ -58,7 +59,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.seconds = options.seconds or (0.15 if options.quick else 0.3)
     try:
-        options.workloads = select(options.patterns, _levels(options))
+        options.workloads = select(options.patterns + _groups(options), _levels(options))
         options.chosen = _peer_names(options)
     except ValueError as problem:
         parser.error(str(problem))
@@ -79,6 +80,15 @@ def _levels(options: argparse.Namespace) -> set[str]:
     if options.all:
         return {QUICK, STANDARD, EXTRA}
     return {QUICK} if options.quick else {QUICK, STANDARD}
+
+
+def _groups(options: argparse.Namespace) -> list[str]:
+    there_are = {entry.group: None for entry in TABLE.values()}  # a set that keeps its order
+    names = [name.strip() for name in options.group.split(",") if name.strip()]
+    unknown = [name for name in names if name not in there_are]
+    if unknown:
+        raise ValueError(f"no group {unknown[0]!r}; there are {', '.join(there_are)}")
+    return names
 
 
 def _peer_names(options: argparse.Namespace) -> list[str]:
@@ -122,7 +132,7 @@ def buildable(chosen: list[Workload], names: list[str], console: Console) -> lis
         except build.BuildError as problem:
             console.print(f"[yellow]No network rows:[/] {escape(str(problem))}")
             chosen = [entry for entry in chosen if entry.load is None]
-    floors = {entry.floor for entry in chosen if isinstance(entry.floor, str)}
+    floors = {entry.floor for entry in chosen if entry.floor}
     for floor in sorted(floors) if peers.FLOOR in names else []:
         try:
             build.build(build.FLOORS[floor])

@@ -1,4 +1,7 @@
-"""Compiles the C programs beside this file when they are needed, into `build/benchmarks/`."""
+"""Compiles the C programs beside this file when they are needed, into `build/benchmarks/`.
+
+One of them is no program but an extension module, built for the running interpreter.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,13 @@ import os
 import shlex
 import shutil
 import subprocess
+import sysconfig
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / "build" / "benchmarks"
@@ -27,17 +34,28 @@ class Program:
     name: str
     sources: str
     package: str = ""
+    module: bool = False
+    """An extension module for the running interpreter."""
+
+    @property
+    def file_name(self) -> str:
+        """Each interpreter has extension modules of its own."""
+        suffix = sysconfig.get_config_var("EXT_SUFFIX") if self.module else ""
+        return f"{self.name}{suffix}"
 
 
 LOAD = Program("load", "load/*.c")
-FLOORS = {"echo": Program("floor-echo", "floor/echo.c", "libuv")}
+FLOORS = {
+    "echo": Program("floor-echo", "floor/echo.c", "libuv"),
+    "send": Program("send", "floor/send.c", module=True),
+}
 
 
 def _compiler() -> list[str]:
     command = shlex.split(os.environ.get("CC", "cc"))
     if shutil.which(command[0]) is None:
         raise BuildError(
-            f"There is no C compiler ({command[0]}); it builds the load generator. "
+            f"There is no C compiler ({command[0]}); it builds the load generator and the floors. "
             "Debian, Ubuntu: apt-get install gcc libc6-dev; Fedora: dnf install gcc; "
             "Alpine: apk add build-base."
         )
@@ -58,6 +76,17 @@ def _package(name: str) -> list[str]:
     return shlex.split(done.stdout)
 
 
+def _module_flags() -> list[str]:
+    folder = sysconfig.get_path("include")
+    if not Path(folder, "Python.h").exists():
+        raise BuildError(
+            f"Python.h, which the floor of a switch is built with, is not in {folder}."
+        )
+    # macOS leaves the interpreter's symbols to be found when the module is loaded.
+    late = ["-undefined", "dynamic_lookup"] if sysconfig.get_platform().startswith("mac") else []
+    return ["-shared", "-fPIC", f"-I{folder}", *late]
+
+
 def _digest(command: list[str], files: list[Path]) -> str:
     digest = hashlib.sha256("\0".join(command).encode())
     for file in files:
@@ -73,10 +102,11 @@ def build(program: Program) -> Path:
     """
     sources = sorted(HERE.glob(program.sources))
     headers = sorted({header for file in sources for header in file.parent.glob("*.h")})
-    target = FOLDER / program.name
-    stamp = FOLDER / f"{program.name}.digest"
+    target = FOLDER / program.file_name
+    stamp = FOLDER / f"{program.file_name}.digest"
     command = [*_compiler(), *FLAGS, *map(str, sources), "-o", str(target)]
     command += _package(program.package) if program.package else []
+    command += _module_flags() if program.module else []
     digest = _digest(command, [*sources, *headers])
     if target.exists() and stamp.exists() and stamp.read_text() == digest:
         return target
@@ -86,3 +116,15 @@ def build(program: Program) -> Path:
         raise BuildError(f"{program.name} does not compile:\n{done.stderr.strip()}")
     stamp.write_text(digest)
     return target
+
+
+@cache
+def load(program: Program) -> Any:
+    """The extension module, built if it has to be, and imported. Raises BuildError."""
+    file = str(build(program))
+    loader = ExtensionFileLoader(program.name, file)
+    spec = spec_from_file_location(program.name, file, loader=loader)
+    assert spec is not None
+    module = module_from_spec(spec)
+    loader.exec_module(module)
+    return module

@@ -32,8 +32,8 @@ class Peer:
     distribution: str = ""
     """The package whose version is shown; empty for the interpreter's own loop."""
     title: str = ""
-    network_environment: Mapping[str, str] = field(default_factory=dict)
-    """Set in its process, in workloads with the tag `network`."""
+    transport_environment: Mapping[str, str] = field(default_factory=dict)
+    """Set in its process, in workloads with the tag `transports`: servers and pipes."""
     needs: frozenset[str] = frozenset()
     """Measured only in workloads with all of these tags."""
 
@@ -45,7 +45,7 @@ class Peer:
     def measures(self, workload: Workload) -> bool:
         """Whether the peer has a place in this row."""
         if self.make is None:
-            return workload.floor is not None
+            return bool(workload.floor)
         return self.needs <= workload.tags and sys.version_info >= workload.needs
 
 
@@ -65,17 +65,17 @@ _ALL = (
     # two or three times as fast. So that a figure does not hang on what the worker has imported,
     # there are both: glibc's first setting held, which is what a small program gets, and blocks
     # that are never mapped, which tells how much of what others win is only that.
-    Peer("asyncio", "#9a9a9a", _factory("asyncio"), network_environment=FIRST_SETTING),
+    Peer("asyncio", "#9a9a9a", _factory("asyncio"), transport_environment=FIRST_SETTING),
     Peer(
         "asyncio-no-mmap",
         "#c9c9c9",
         _factory("asyncio"),
         title="asyncio, no mmap",
-        network_environment=NEVER_MAPPED,
-        needs=frozenset({"network", "recv"}),
+        transport_environment=NEVER_MAPPED,
+        needs=frozenset({"transports", "recv"}),
     ),
     # Transports only: its scheduling is asyncio's own.
-    Peer("aiofastnet", "#cc79a7", _aiofastnet, "aiofastnet", needs=frozenset({"network"})),
+    Peer("aiofastnet", "#cc79a7", _aiofastnet, "aiofastnet", needs=frozenset({"transports"})),
     Peer("uvloop", "#e6a117", _factory("uvloop"), "uvloop"),
     Peer("rloop", "#56b4e9", _factory("rloop"), "rloop"),
     Peer("rsloop", "#0072b2", _factory("rsloop"), "rsloop"),

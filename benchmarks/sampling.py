@@ -82,7 +82,7 @@ class Cores:
 def environment(peer: Peer, workload: Workload) -> dict[str, str]:
     """The worker's environment: ours, without debug switches, with the peer's own settings."""
     kept = {key: value for key, value in os.environ.items() if key not in DEBUG_VARIABLES}
-    return {**kept, **(peer.network_environment if "network" in workload.tags else {})}
+    return {**kept, **(peer.transport_environment if "transports" in workload.tags else {})}
 
 
 def worker_command(peer: Peer, workload: Workload, *options: str) -> list[str]:
@@ -105,23 +105,33 @@ def _process(command: list[str], env: dict[str, str], limit: float) -> Iterator[
             command, stdin=pipe, stdout=pipe, stderr=errors, text=True, env=env, cwd=ROOT
         ) as process,
     ):
-        watchdog = threading.Timer(limit, process.kill)
+        child = Child(process, errors, limit)
+        watchdog = threading.Timer(limit, child.stop)
         watchdog.daemon = True
         watchdog.start()
         try:
-            yield Child(process, errors)
+            yield child
         finally:
             watchdog.cancel()
             if process.poll() is None:
                 process.kill()
 
 
-@dataclass(frozen=True)
+@dataclass
 class Child:
     """A running process, and where its stderr goes."""
 
     process: subprocess.Popen[str]
     errors: IO[str]
+    limit: float
+    """Seconds that it may take."""
+    stopped: bool = False
+    """It has taken longer."""
+
+    def stop(self) -> None:
+        """Kills it, as it has taken too long."""
+        self.stopped = True
+        self.process.kill()
 
     def line(self) -> dict[str, Any]:
         """The next line of JSON on its stdout."""
@@ -147,6 +157,8 @@ class Child:
         errors = [line for line in lines if ERROR_LINE.match(line)]
         last = (errors or lines or ["it said nothing"])[-1]
         status = self.process.returncode
+        if self.stopped:
+            return f"not done in {self.limit:.0f} s: {last}"
         return f"killed by signal {-status}: {last}" if status and status < 0 else last
 
     @staticmethod
@@ -179,7 +191,6 @@ class Sampler:
     def _server_command(self, peer: Peer, workload: Workload) -> list[str]:
         if peer.name != FLOOR:
             return worker_command(peer, workload, *_pin(self.cores.server))
-        assert isinstance(workload.floor, str)
         program = build.build(build.FLOORS[workload.floor])
         return [str(program), *_pin(self.cores.server)[1:]]
 

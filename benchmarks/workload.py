@@ -52,6 +52,8 @@ class Goal:
     """Share of the floor's rate: a server in C, or the bare interpreter."""
     p99_us: float | None = None
     """Latency that 99 of 100 messages stay below."""
+    p99_rival: float | None = None
+    """How many times shorter that latency is than the best rival's; 1: as good."""
     kept: float | None = None
     """Share of its speed alone that a CPU-bound thread keeps."""
 
@@ -89,8 +91,11 @@ class Workload:
     pinned: bool = True
     """The process stays on one core; not so where the work has threads."""
     load: Load | None = None
-    floor: Callable[[Run], int] | str | None = None
-    """The least that this work can cost: a body without a loop, or a server in `floor/`."""
+    floor: str = ""
+    """The least that this work can cost, by its name in `build.FLOORS`: for a load a server in C,
+    else `send`, the body's coroutine sent None by a loop in C; empty where there is none."""
+    grows_from: str = ""
+    """The row (its id) of the smallest size, which shows how the cost has grown since."""
     needs: tuple[int, int] = (3, 11)
     """The first Python version that has it."""
     tags: frozenset[str] = field(default_factory=frozenset)

@@ -126,7 +126,7 @@ async def serve_readexactly(run: Run) -> asyncio.Server:
 
 def add_echo(key: str, title: str, serve: Serve, load: Load, **options: Any) -> None:
     """Registers one row of the echo group."""
-    tags = frozenset({"network", *options.pop("tags", ())})
+    tags = frozenset({"transports", *options.pop("tags", ())})
     options.setdefault("group", "echo")
     entry = Workload(
         key=key, title=title, body=serve, unit=PER_SECOND, load=load, tags=tags, **options
