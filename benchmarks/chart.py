@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ GAP = 0.16  # inches between two workloads
 LEGEND_COLUMNS, LEGEND_LINE = 6, 0.19  # and inches a line of it takes
 HEAD, FOOT, BETWEEN = 0.95, 0.55, 0.62  # inches above, below and between the panels
 LEFT, RIGHT = 0.25, 0.98  # of the width: where the bars start, where the panels end
+TITLE = 26  # characters of a workload's name in a line
 MARGIN = 0.015  # of the width
 FAR = 3.0  # a bar this many times as long as nine of ten others is cut off
 ROOM = 1.25  # the axis is longer than the longest bar, so that its figures fit
@@ -111,7 +113,7 @@ def _draw_panel(axes: Any, group: str, rows: list[Row], peers: list[str]) -> Non
         middles.append(top + (GAP + len(members) * BAR) / 2)
         top += GAP + len(members) * BAR
     axes.axvline(1, color=PEERS[BASE].colour, linewidth=0.8, linestyle=(0, (4, 3)), zorder=1)
-    axes.set_yticks(middles, [row.workload.title.replace(", ", ",\n", 1) for row in rows])
+    axes.set_yticks(middles, [textwrap.fill(row.workload.title, TITLE) for row in rows])
     axes.tick_params(axis="y", length=0, labelsize=9)
     axes.tick_params(axis="x", labelsize=8, colors="#777777")
     axes.set_xlim(0, longest * ROOM)

@@ -1,4 +1,4 @@
-"""What is said of pyaio in a row: beside whom it stands where, and whether a goal is met."""
+"""What is said of pyaio in a row: beside whom it stands where, which goals it reaches, how far."""
 
 from __future__ import annotations
 
@@ -19,12 +19,24 @@ class Verdict:
     """The figure, ready to read; "-" where it could not be measured."""
     against: str = ""
     goal: str = ""
-    met: bool | None = None
-    """None where there is no goal, or nothing to judge it by."""
+    margin: float | None = None
+    """By what share of the goal it is better, or where negative worse; None where there is no
+    goal, or nothing to judge it by."""
+
+    @property
+    def reached(self) -> bool | None:
+        """Whether the goal is reached; None as with the margin."""
+        return None if self.margin is None else self.margin >= 0
 
     def as_json(self) -> dict[str, Any]:
         """For results.json."""
-        return {"against": self.against, "found": self.found, "goal": self.goal, "met": self.met}
+        return {
+            "against": self.against,
+            "found": self.found,
+            "goal": self.goal,
+            "reached": self.reached,
+            "margin": self.margin,
+        }
 
 
 def spread(figure: Summary) -> str:
@@ -41,7 +53,8 @@ def verdicts(row: Row) -> list[Verdict]:
     if rival == BASE and goal.asyncio is None:
         wanted.pop(0)  # the next line says the same
     found = [_beside(row, wish, other) for wish, other in wanted]
-    return [verdict for verdict in found if verdict is not None] + _further(row, goal)
+    further = [_p99_beside(row, goal, rival), _p99(row, goal), _kept(row, goal)]
+    return [verdict for verdict in found + further if verdict is not None]
 
 
 def _beside(row: Row, wanted: float | None, other: str | None) -> Verdict | None:
@@ -50,17 +63,32 @@ def _beside(row: Row, wanted: float | None, other: str | None) -> Verdict | None
     against = PEERS[other].label if other else "any rival"
     if ratio is None:
         return Verdict("-", against, wish) if wish else None
-    met = None if wanted is None else ratio.median >= wanted
-    return Verdict(f"{TIMES}{ratio.median:.2f}{spread(ratio)}", against, wish, met)
+    margin = None if wanted is None else ratio.median / wanted - 1
+    return Verdict(f"{TIMES}{ratio.median:.2f}{spread(ratio)}", against, wish, margin)
 
 
-def _further(row: Row, goal: Goal) -> list[Verdict]:
-    p99, kept = row.extra(OURS, "p99_us"), row.extra(OURS, "kept")
-    found = []
-    if goal.p99_us is not None and p99 is not None:
-        met = p99 < goal.p99_us
-        found.append(Verdict(f"p99 {p99:.0f}", goal=f"{goal.p99_us:g}", met=met))
-    if goal.kept is not None and kept is not None:
-        met = kept >= goal.kept
-        found.append(Verdict(f"kept {kept:.0%}", goal=f"{goal.kept:.0%}", met=met))
-    return found
+def _p99(row: Row, goal: Goal) -> Verdict | None:
+    found = row.extra(OURS, "p99_us")
+    if goal.p99_us is None or found is None:
+        return None
+    return Verdict(f"p99 {found:.0f}", goal=f"{goal.p99_us:g}", margin=1 - found / goal.p99_us)
+
+
+def _p99_beside(row: Row, goal: Goal, rival: str | None) -> Verdict | None:
+    """Our latency beside that of the rival with the best rate."""
+    if goal.p99_rival is None:
+        return None
+    wish = f"p99 {TIMES}{goal.p99_rival:.3g}"
+    ratio = row.ratio(OURS, rival, "p99_us") if rival else None
+    if rival is None or ratio is None:
+        return Verdict("-", "any rival", wish)
+    times = 1 / ratio.median
+    found = f"p99 {TIMES}{times:.2f}{spread(ratio)}"
+    return Verdict(found, PEERS[rival].label, wish, times / goal.p99_rival - 1)
+
+
+def _kept(row: Row, goal: Goal) -> Verdict | None:
+    found = row.extra(OURS, "kept")
+    if goal.kept is None or found is None:
+        return None
+    return Verdict(f"kept {found:.0%}", goal=f"{goal.kept:.0%}", margin=found / goal.kept - 1)

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from itertools import groupby
+from math import floor
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from .goals import spread, verdicts
+from .goals import Verdict, spread, verdicts
 from .peers import FLOOR, OURS, PEERS
 from .results import Results, Row
-from .workload import Unit
+from .workload import TIMES, Unit
 
 LEGEND = (
     "Time an operation or operations a second: median of the rounds, ± half their reach. "
-    "Below it, for servers: CPU time of the server a message; p99: what 99 of 100 replies took, "
-    "in µs. kept: the share of its speed alone that the other thread has."
+    "Below it, for servers: CPU time of the server a message; p50, p99: what 50 and 99 of 100 "
+    "replies took, in µs; for work that is not bound to one core: CPU time of the loop's process "
+    "an operation. kept: the share of its speed alone that the other thread has. grown: what an "
+    "operation costs beside one of the first row of its kind."
 )
 DISPENSABLE = ("asyncio-no-mmap", "aiofastnet", "rloop", "rsloop", "zuvloop", "uvloop", FLOOR)
 """Columns that a narrow terminal goes without, in this order; results.json has them all."""
+STYLES = {True: "green", False: "red", None: "dim"}
 TITLE_WIDTH = 16
 """What is left for the workloads' names, at least."""
 
@@ -57,9 +61,15 @@ def _cell(row: Row, peer: str) -> Text:
 
 def _second_lines(row: Row, peer: str) -> list[str]:
     lines = []
-    cpu, p99 = row.cpu_us(peer), row.extra(peer, "p99_us")
-    if p99 is not None and cpu is not None:
-        lines += [f"{number(cpu.median)} µs", f"p99 {number(p99)}"]
+    cpu, growth = row.cpu_us(peer), row.growth(peer)
+    if cpu is not None and (row.workload.load or not row.workload.pinned):
+        lines.append(f"{number(cpu.median)} µs CPU")
+    for key in ("p50", "p99"):
+        latency = row.extra(peer, f"{key}_us")
+        if latency is not None:
+            lines.append(f"{key} {number(latency)}")
+    if growth is not None:
+        lines.append(f"grown {TIMES}{growth.median:.2f}")
     kept = row.extra(peer, "kept")
     if kept is not None:
         lines.append(f"kept {kept:.0%}")
@@ -67,16 +77,23 @@ def _second_lines(row: Row, peer: str) -> list[str]:
 
 
 def _verdict_cell(row: Row) -> Text:
-    words = {True: ("met", "green"), False: ("not met", "red"), None: ("unknown", "dim")}
     lines = []
     for verdict in verdicts(row):
         line = Text(verdict.found, style="bold").append(f" {verdict.against}".rstrip(), "dim")
         if verdict.goal:
             line.append(f", goal {verdict.goal} ", "not bold dim")
-            word, style = words[verdict.met]
-            line.append(word, f"not bold {style}")
+            line.append(_judgement(verdict), f"not bold {STYLES[verdict.reached]}")
         lines.append(line)
     return Text("\n").join(lines)
+
+
+def _judgement(verdict: Verdict) -> str:
+    """Whether the goal is reached, and by how much."""
+    if verdict.margin is None:
+        return "unknown"
+    # Rounded down, so that what is missed by little does not read as 0 %.
+    margin = floor(verdict.margin * 100)
+    return f"{'reached' if verdict.reached else 'not reached'}, {margin:+d}%"
 
 
 def _title(row: Row) -> Text:
@@ -114,7 +131,7 @@ def _fitting(group: str, rows: list[Row], peers: list[str], console: Console) ->
 
 
 def show(results: Results, console: Console) -> None:
-    """Prints the tables, then what failed, then how many goals are met."""
+    """Prints the tables, then what failed, then which goals are reached."""
     rows = results.measured_rows()
     for group, members in groupby(rows, key=lambda row: row.workload.group):
         console.print(_fitting(group, list(members), results.peers, console))
@@ -128,6 +145,16 @@ def show(results: Results, console: Console) -> None:
     for row in rows:
         for peer, problem in row.problems.items():
             console.print(f"[red]{peer} failed in {row.workload.id}:[/] ", Text(problem))
-    judged = [verdict.met for row in rows for verdict in verdicts(row) if verdict.met is not None]
+    _show_goals(rows, console)
+
+
+def _show_goals(rows: list[Row], console: Console) -> None:
+    judged = [(row, verdict) for row in rows for verdict in verdicts(row) if verdict.goal]
+    reached = sum(verdict.reached is True for _, verdict in judged)
+    for row, verdict in judged:
+        if not verdict.reached:
+            line = Text(f"{row.workload.id}: {verdict.found} {verdict.against}".rstrip())
+            line.append(f", goal {verdict.goal} ", "dim")
+            console.print(line.append(_judgement(verdict), STYLES[verdict.reached]))
     if judged:
-        console.print(f"Goals met: {sum(judged)} of {len(judged)}.")
+        console.print(f"Goals reached: {reached} of {len(judged)}.")

@@ -23,6 +23,8 @@ class Row:
     """By peer; a peer that failed in any round has no samples."""
     problems: dict[str, str] = field(default_factory=dict)
     """By peer: why it failed."""
+    smallest: Row | None = None
+    """The row that the cost of this one has grown from; None where nothing grows."""
 
     def rate(self, peer: str) -> Summary | None:
         """Operations a second."""
@@ -37,9 +39,15 @@ class Row:
         values = [s.extra[key] for s in self.samples.get(peer, []) if key in s.extra]
         return median(values) if values else None
 
-    def ratio(self, peer: str, other: str) -> Summary | None:
-        """How many times the rate of the other, paired by round."""
-        return paired_ratio(self.samples.get(peer, []), self.samples.get(other, []))
+    def ratio(self, peer: str, other: str, key: str = "") -> Summary | None:
+        """How many times the rate of the other, or another of its figures, paired by round."""
+        return paired_ratio(self.samples.get(peer, []), self.samples.get(other, []), key)
+
+    def growth(self, peer: str) -> Summary | None:
+        """How many times what an operation costs in the row of the smallest size."""
+        if self.smallest is None:
+            return None
+        return paired_ratio(self.smallest.samples.get(peer, []), self.samples.get(peer, []))
 
     def best_rival(self) -> str | None:
         """The fastest loop that is not ours."""
@@ -91,7 +99,11 @@ class Results:
 
     def row(self, workload: Workload) -> Row:
         """The row of a workload, made when it is first asked for."""
-        return self.rows.setdefault(workload.id, Row(workload))
+        if workload.id not in self.rows:
+            first = workload.grows_from
+            smallest = self.row(TABLE[first]) if first else None
+            self.rows[workload.id] = Row(workload, smallest=smallest)
+        return self.rows[workload.id]
 
     def measured_rows(self) -> list[Row]:
         """Rows with at least one figure or failure, in the table's order."""

@@ -41,7 +41,16 @@ def summary(values: Iterable[float]) -> Summary | None:
     return Summary(median(ordered), ordered[0], ordered[-1], len(ordered))
 
 
-def paired_ratio(ours: list[Sample], theirs: list[Sample]) -> Summary | None:
-    """Our rate by theirs, each round for itself, so that what slows a whole round cancels."""
-    other = {sample.round: sample.rate for sample in theirs}
-    return summary(sample.rate / other[sample.round] for sample in ours if sample.round in other)
+def paired_ratio(ours: list[Sample], theirs: list[Sample], key: str = "") -> Summary | None:
+    """Our rate (or what `key` names in `extra`) by theirs, each round for itself.
+
+    So what slows a whole round cancels. Rounds that lack one of the two do not count.
+    """
+    mine, other = _by_round(ours, key), _by_round(theirs, key)
+    return summary(mine[round_] / other[round_] for round_ in mine if other.get(round_))
+
+
+def _by_round(samples: list[Sample], key: str) -> dict[int, float]:
+    if not key:
+        return {sample.round: sample.rate for sample in samples}
+    return {sample.round: sample.extra[key] for sample in samples if key in sample.extra}

@@ -28,12 +28,13 @@ def _figures(row: Row, name: str) -> dict[str, Any]:
         return {"samples": []}
     rate, cpu = row.rate(name), row.cpu_us(name)
     assert rate is not None and cpu is not None
-    base = row.ratio(name, BASE)
+    base, growth = row.ratio(name, BASE), row.growth(name)
     return {
         "shown": {"value": row.workload.unit.show(rate.median), "unit": row.workload.unit.name},
         "rate": rate.as_json(),
         "cpu_us": cpu.as_json(),
         "ratio_to_asyncio": base.as_json() if base else None,
+        "growth": growth.as_json() if growth else None,
         "samples": [sample.as_json() for sample in samples],
     }
 
