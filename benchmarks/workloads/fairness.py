@@ -32,13 +32,18 @@ async def beside_thread(run: Run) -> asyncio.Server:
     return await serve_protocol(run)
 
 
+async def beside_connections(run: Run) -> asyncio.Server:
+    """Protocol echo with 1000 connections that never rest: what each waits for its reply."""
+    return await serve_protocol(run)
+
+
 add_echo(
     "echo-beside-yielding-task",
     f"Protocol 1 KiB {TIMES} 10 beside a yielding task",
     beside_yielding_task,
     LOAD,
     group="fairness",
-    goal=Goal(rival=1.0),
+    goal=Goal(rival=1.0, p99_rival=1.0),
 )
 add_echo(
     "echo-beside-thread",
@@ -47,4 +52,12 @@ add_echo(
     LOAD,
     group="fairness",
     goal=Goal(rival=1.8, p99_us=1000, kept=0.45),
+)
+add_echo(
+    "echo-beside-1000-connections",
+    f"Protocol 1 KiB {TIMES} 1000, all busy",
+    beside_connections,
+    Load(connections=1000, size=1024),
+    group="fairness",
+    tags=["recv"],
 )

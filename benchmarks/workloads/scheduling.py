@@ -178,7 +178,7 @@ async def call_later_cancel(run: Run) -> int:
     return done
 
 
-async def _timers(run: Run, count: int) -> int:
+async def fire_timers(run: Run, count: int) -> int:
     """Sets `count` timers in mixed order, then lets them fire; waiting is not measured.
 
     Delays are above 1 ms, because some loops treat less as no delay at all; the loop is then
@@ -214,13 +214,19 @@ async def _timers(run: Run, count: int) -> int:
 )
 async def timers_10k(run: Run) -> int:
     """10,000 timers set in mixed order, and fired."""
-    return await _timers(run, 10_000)
+    return await fire_timers(run, 10_000)
 
 
 @workload("scheduling", "timers firing, 100,000", goal=Goal(rival=1.3), grain=100_000)
 async def timers_100k(run: Run) -> int:
     """100,000 timers set in mixed order, and fired."""
-    return await _timers(run, 100_000)
+    return await fire_timers(run, 100_000)
+
+
+@workload("scheduling", "timers firing, 1,000,000", goal=Goal(rival=1.3), fixed=1_000_000)
+async def timers_1m(run: Run) -> int:
+    """1,000,000 timers set in mixed order, and fired."""
+    return await fire_timers(run, run.n)
 
 
 @workload("scheduling", "loop start + close", unit=US, goal=Goal(rival=1.0), level=QUICK)
