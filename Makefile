@@ -30,7 +30,7 @@ test:  ## run the tests
 	@$(SETUP) test
 	$(RUN) -m pytest -n auto $(ARGS)
 
-bench:  ## run the benchmarks: pyaio beside stock asyncio and what else is installed
+bench:  ## run the benchmarks: pyaio beside stock asyncio and all rivals that install
 	@$(SETUP) bench
 	$(RUN) -m benchmarks $(ARGS)
 

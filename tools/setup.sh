@@ -4,6 +4,9 @@
 #
 #     tools/setup.sh [EXTRA...]       the extras of pyproject.toml: test demo bench lint
 #
+# bench also brings the event loops that pyaio is measured beside, those that there are for
+# the interpreter.
+#
 # PYTHON  the interpreter to use (otherwise python3, or the newest python3.N)
 # VENV    the virtual environment (.venv)
 # The options of setup.py (PYAIO_WERROR=1 and so on) are passed on.
@@ -227,7 +230,7 @@ stamp() {
     printf '%s\n' "$2" >"$STAMPS/$1"
 }
 
-# Prints the requirements of the extras; "build" is what the build itself needs.
+# Prints the requirements of the extras and groups; "build" is what the build itself needs.
 requirements() {
     "$VENV/bin/python" - "$@" <<'PYTHON'
 import sys
@@ -237,6 +240,7 @@ with open("pyproject.toml", "rb") as file:
     pyproject = tomllib.load(file)
 extras = pyproject["project"]["optional-dependencies"]
 extras["build"] = pyproject["build-system"]["requires"]
+extras.update(pyproject["dependency-groups"])
 for name in sys.argv[1:]:
     if name not in extras:
         sys.exit(f"setup: there is no extra {name!r}, only {', '.join(sorted(extras))}.")
@@ -259,6 +263,19 @@ install_requirements() {
     for extra in $wanted; do
         stamp "extra-$extra" "$PROJECT_KEY"
     done
+}
+
+# Without one of them there is a column less, and the benchmarks say so: no reason to stop.
+install_rivals() {
+    ! is_current rivals "$PROJECT_KEY" || return 0
+    rivals=$(requirements rivals) || exit 1
+    for name in $rivals; do
+        say "Installing $name, to measure beside it"
+        # No sources: what has to be compiled first may need compilers of other languages.
+        "$VENV/bin/python" -m pip install --quiet --only-binary :all: "$name" ||
+            say "$name is left out: there is no package of it for this interpreter and system"
+    done
+    stamp rivals "$PROJECT_KEY"
 }
 
 # ---- pyaio itself ----
@@ -312,6 +329,7 @@ main() {
     fi
     mkdir -p "$STAMPS"
     install_requirements "$@"
+    case " $* " in *" bench "*) install_rivals ;; esac
     install_project
     say "Ready: $("$VENV/bin/python" -V) in $VENV"
 }
