@@ -71,7 +71,7 @@ def _p99(row: Row, goal: Goal) -> Verdict | None:
     found = row.extra(OURS, "p99_us")
     if goal.p99_us is None or found is None:
         return None
-    return Verdict(f"p99 {found:.0f}", goal=f"{goal.p99_us:g}", margin=1 - found / goal.p99_us)
+    return Verdict(f"p99 {found:.0f}", goal=f"{goal.p99_us:g}", margin=goal.p99_us / found - 1)
 
 
 def _p99_beside(row: Row, goal: Goal, rival: str | None) -> Verdict | None:

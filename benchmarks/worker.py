@@ -99,20 +99,37 @@ class Sizing:
             growth = min(10.0, max(2.0, self.seconds / 8 / elapsed))
             self.n = self._rounded(self.n * growth)
 
+    def accepts(self, result: dict[str, Any]) -> bool:
+        """Whether a run was long enough; if not, it was one more to learn from.
+
+        So it is when something else had the core while the speed was found out.
+        """
+        workload = self.workload
+        if workload.fixed or workload.timed or result["seconds"] >= self.seconds / 3:
+            return True
+        self.learn(result)
+        return False
+
 
 async def _measure_inside(workload: Workload, sizing: Sizing, new_loop: peers.LoopFactory) -> Any:
     if workload.timed:
         await _call(workload.body, Run(0, sizing.seconds / 10, new_loop), True)
-    while not sizing.ready:
-        sizing.learn(await _call(workload.body, Run(sizing.n, 0, new_loop), False))
-    run = Run(sizing.n, sizing.seconds, new_loop)
-    return await _call(workload.body, run, workload.timed)
+    while True:
+        while not sizing.ready:
+            sizing.learn(await _call(workload.body, Run(sizing.n, 0, new_loop), False))
+        run = Run(sizing.n, sizing.seconds, new_loop)
+        result = await _call(workload.body, run, workload.timed)
+        if sizing.accepts(result):
+            return result
 
 
 def _measure_plain(body: Body, sizing: Sizing, new_loop: peers.LoopFactory) -> dict[str, Any]:
-    while not sizing.ready:
-        sizing.learn(_call_plain(body, Run(sizing.n, 0, new_loop)))
-    return _call_plain(body, Run(sizing.n, sizing.seconds, new_loop))
+    while True:
+        while not sizing.ready:
+            sizing.learn(_call_plain(body, Run(sizing.n, 0, new_loop)))
+        result = _call_plain(body, Run(sizing.n, sizing.seconds, new_loop))
+        if sizing.accepts(result):
+            return result
 
 
 def _driven(workload: Workload) -> Body:
