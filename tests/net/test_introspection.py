@@ -21,8 +21,8 @@ from peers import LOOPBACK, PATIENCE, Recorder, on_asyncio, until
 CHANCE = [
     (re.compile(r"0x[0-9a-f]+"), "0x…"),
     (re.compile(r"(fd|pid|name)=\d+"), r"\1=…"),
-    (re.compile(r"\b[1-9]\d{3,4}\b"), "port"),
     (re.compile(r"bufsize=[1-9]\d*"), "bufsize=…"),
+    (re.compile(r"\b[1-9]\d{3,4}\b"), "port"),
     (re.compile(r"\b_SelectorSocketTransport\b"), "SocketTransport"),
     (re.compile(r"\b_UnixSelectorEventLoop\b"), "Loop"),
 ]
