@@ -105,6 +105,7 @@ class Loop:
         server: Any = None,
         context: Context | None = None,
     ) -> asyncio.Transport: ...
+    def _is_plain_socket(self, sock: object, /) -> bool: ...
     def _listen(
         self,
         sock: socket.socket,

@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 
 from pyaio import _core
 from pyaio._asyncio_hooks import SelectorEventLoop
+from pyaio._children import Children
 from pyaio._views import ReadyView, ScheduledView, SelectorView
 
 #: asyncio's own: whoever has put another in its place is to be asked.
@@ -50,6 +51,7 @@ class Loop(_core.Loop, SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(SelectorView(self))
+        self._children = Children(self)
         self._poll_natively(True)
 
     # ---- what asyncio's own code looks at ----
@@ -132,12 +134,13 @@ class Loop(_core.Loop, SelectorEventLoop):
         As asyncio: RuntimeError while it runs, nothing when it is closed.
         """
         if self.is_closed() or self.is_running():
-            BaseEventLoop.close(self)
+            super().close()
             return
         try:
             super().close()
         finally:
             self._release()
+            self._children.close()
 
     # ---- signals ----
 
@@ -192,6 +195,15 @@ class Loop(_core.Loop, SelectorEventLoop):
             self._take_wakeup_fd()
         return removed
 
+    # ---- child processes ----
+
+    async def _make_subprocess_transport(
+        self, protocol: asyncio.SubprocessProtocol, *args: Any, **kwargs: Any
+    ) -> asyncio.SubprocessTransport:
+        if self._children.are_ours():
+            return await self._children.start(protocol, *args, **kwargs)
+        return await super()._make_subprocess_transport(protocol, *args, **kwargs)
+
     # ---- transports ----
 
     def _ensure_fd_no_transport(self, fd: Any) -> None:
@@ -226,8 +238,19 @@ class Loop(_core.Loop, SelectorEventLoop):
             server_hostname,
             **timeouts,
         )
-        self._make_socket_transport(rawsock, tls, extra=extra, server=server, context=context)
+        _core.Loop._make_socket_transport(
+            self, rawsock, tls, extra=extra, server=server, context=context
+        )
         transport: asyncio.Transport = tls._app_transport
+        return transport
+
+    def _make_foreign_transport(self, *args: Any, **kwargs: Any) -> asyncio.Transport:
+        """asyncio's own transport, for a socket that is not _is_plain_socket()."""
+        if kwargs.get("context", self) is None:
+            del kwargs["context"]  # unknown before 3.15
+        transport: asyncio.Transport = SelectorEventLoop._make_socket_transport(
+            self, *args, **kwargs
+        )
         return transport
 
     def _start_serving(
@@ -240,15 +263,22 @@ class Loop(_core.Loop, SelectorEventLoop):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        if sslcontext is None:
+        if sslcontext is None and self._accepts_natively(sock):
             self._listen(sock, protocol_factory, server, kwargs.get("context"), backlog)
         else:
             super()._start_serving(
                 protocol_factory, sock, sslcontext, server, backlog, *args, **kwargs
             )
 
+    def _accepts_natively(self, sock: socket.socket) -> bool:
+        """True unless something on the way from accept() to the transport is replaced."""
+        return self._is_plain_socket(sock) and not any(
+            name in self.__dict__ or getattr(type(self), name) is not own
+            for name, own in _ACCEPTING.items()
+        )
+
     def _stop_serving(self, sock: socket.socket) -> None:
-        if sock.fileno() >= 0:
+        if self._is_plain_socket(sock) and sock.fileno() >= 0:
             self._unlisten(sock)
         super()._stop_serving(sock)
 
@@ -305,6 +335,13 @@ class Loop(_core.Loop, SelectorEventLoop):
             and type(self._default_executor) in (NoneType, ThreadPoolExecutor)
             and getattr(self.run_in_executor, "__func__", None) is _RUN_IN_EXECUTOR
         )
+
+
+#: What asyncio calls for each connection that it accepts, as long as nobody has replaced it.
+_ACCEPTING = {
+    name: getattr(Loop, name)
+    for name in ("_accept_connection", "_accept_connection2", "_make_socket_transport")
+}
 
 
 def _is_number(port: object) -> bool:

@@ -1,6 +1,7 @@
 /* The network: the hooks that asyncio's set-up code calls on its loop, done
  * by net/. */
 #include "api/loop.h"
+#include "base/compat.h"
 #include "engine/watcher.h"
 #include "net/listener.h"
 #include "net/poller.h"
@@ -88,7 +89,7 @@ add_callback(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
     }
     HandleObject *handle =
         handle_new(engine, args[1], args + 2, nargs - 2, context);
-    if (handle != NULL && poller_add(engine, fd, event, handle) < 0) {
+    if (handle != NULL && poller_add(engine, fd, args[0], event, handle) < 0) {
         Py_CLEAR(handle);
     }
     return (PyObject *)handle;
@@ -101,6 +102,16 @@ remove_callback(LoopObject *self, PyObject *fileobj, int event)
         Py_RETURN_FALSE;
     }
     int fd = fd_of(fileobj);
+    if (fd < 0 && PyErr_ExceptionMatches(PyExc_ValueError)) {
+        /* It may have been closed since it was added. */
+        PyObject *raised = PyErr_GetRaisedException();
+        fd = poller_find(&self->engine, fileobj);
+        if (fd < 0) {
+            PyErr_SetRaisedException(raised);
+            return NULL;
+        }
+        Py_DECREF(raised);
+    }
     if (fd < 0) {
         if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
             return NULL;
@@ -170,6 +181,24 @@ Loop__transport_of(LoopObject *self, PyObject *fileobj)
     Py_RETURN_NONE;
 }
 
+/* asyncio's own transport, for what has a recv() and send() of its own. */
+static PyObject *
+make_foreign_transport(PyObject *loop, PyObject *args, PyObject *kwargs)
+{
+    PyObject *method = PyObject_GetAttrString(loop, "_make_foreign_transport");
+    PyObject *transport =
+        method == NULL ? NULL : PyObject_Call(method, args, kwargs);
+    Py_XDECREF(method);
+    return transport;
+}
+
+static PyObject *
+Loop__is_plain_socket(LoopObject *self, PyObject *object)
+{
+    int plain = socket_is_plain(self->engine.state, object);
+    return plain < 0 ? NULL : PyBool_FromLong(plain);
+}
+
 static PyObject *
 Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
 {
@@ -184,6 +213,12 @@ Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
         return NULL;
     }
     Engine *engine = &self->engine;
+    int plain = socket_is_plain(engine->state, sock);
+    if (plain <= 0) {
+        return plain < 0
+                   ? NULL
+                   : make_foreign_transport((PyObject *)self, args, kwargs);
+    }
     SocketFacts facts;
     if (engine_check_closed(engine) < 0
         || socket_facts(engine->state, sock, &facts) < 0) {
@@ -251,10 +286,14 @@ PyDoc_STRVAR(make_socket_transport_doc,
              "_make_socket_transport($self, sock, protocol, waiter=None, *, "
              "extra=None,\n                       server=None, context=None)"
              "\n--\n\n"
-             "The transport of a connected socket.socket, which it owns from "
-             "now on.\n\n"
+             "The transport of a connected socket, which it owns from now on: "
+             "asyncio's own\nwhere it is not _is_plain_socket().\n\n"
              "connection_made() and the waiter's result come in the next "
              "turn.");
+PyDoc_STRVAR(is_plain_socket_doc,
+             "_is_plain_socket($self, sock, /)\n--\n\n"
+             "True for a socket.socket whose bytes move by its own methods: "
+             "the native\ntransport may go past them.");
 PyDoc_STRVAR(listen_doc,
              "_listen($self, sock, factory, server, context, backlog, /)\n--\n\n"
              "Accept on a listening socket.socket, without TLS; factory() "
@@ -276,6 +315,7 @@ PyMethodDef loop_net_methods[] = {
     METHOD(_transport_of, METH_O, transport_of_doc),
     METHOD(_make_socket_transport, METH_VARARGS | METH_KEYWORDS,
            make_socket_transport_doc),
+    METHOD(_is_plain_socket, METH_O, is_plain_socket_doc),
     METHOD(_listen, METH_VARARGS, listen_doc),
     METHOD(_unlisten, METH_O, unlisten_doc),
     {NULL, NULL, 0, NULL},

@@ -37,6 +37,12 @@ PyErr_SetRaisedException(PyObject *exc)
 /* asyncio.Server._attach() and _detach() take the transport since 3.13. */
 #define PYAIO_SERVER_KNOWS_TRANSPORTS (PY_VERSION_HEX >= 0x030D0000)
 
+/* The accept loop goes on behind a connection that was aborted in the queue. */
+#define PYAIO_ACCEPT_SKIPS_ABORTED (PY_VERSION_HEX >= 0x030E0000)
+
+/* writelines() is write() of the lines joined. */
+#define PYAIO_WRITELINES_JOINS (PY_VERSION_HEX < 0x030C0000)
+
 /* What write() calls its argument when it is none. */
 #if PY_VERSION_HEX >= 0x030E0000
 #define PYAIO_BYTES_LIKE "bytes, bytearray, or memoryview"

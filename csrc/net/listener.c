@@ -47,24 +47,67 @@ admit_failed(ListenerObject *listener, PyObject *protocol)
                          "protocol", protocol, NULL);
 }
 
+/* Debug mode tells of the connection, by its socket. New reference; NULL on
+ * failure, the fd left open. */
+static PyObject *
+listener_log(ListenerObject *listener, const SocketFacts *facts,
+             const SocketAddress *peer)
+{
+    ModuleState *state = listener->engine->state;
+    PyObject *sock = socket_from_facts(state, facts);
+    PyObject *address = sock == NULL ? NULL : sockaddr_to_python(peer);
+    PyObject *logged =
+        address == NULL
+            ? NULL
+            : PyObject_CallMethod(state->logger, "debug", "sOOO",
+                                  "%r got a new connection from %r: %r",
+                                  listener->server, address, sock);
+    Py_XDECREF(address);
+    if (logged == NULL && sock != NULL) {
+        PyObject *raised = PyErr_GetRaisedException();
+        Py_XDECREF(PyObject_CallMethod(sock, "detach", NULL));
+        PyErr_SetRaisedException(raised);
+        Py_CLEAR(sock);
+    }
+    Py_XDECREF(logged);
+    return sock;
+}
+
 /* Takes the fd, whatever happens. */
+static void
+drop_connection(int fd, PyObject *sock)
+{
+    if (sock == NULL) {
+        close(fd);
+        return;
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *closed = PyObject_CallMethod(sock, "close", NULL);
+    if (closed == NULL) {
+        report_unraisable("a connection that could not be made");
+    }
+    Py_XDECREF(closed);
+    PyErr_SetRaisedException(raised);
+}
+
+/* Takes the fd, whatever happens; `sock` owns it where there is one. */
 static int
-listener_admit(ListenerObject *listener, int fd, const SocketAddress *peer,
-               PyObject *context)
+listener_admit(ListenerObject *listener, const SocketFacts *accepted,
+               PyObject *sock, const SocketAddress *peer, PyObject *context)
 {
     PyObject *protocol = PyObject_CallNoArgs(listener->factory);
     if (protocol == NULL) {
-        close(fd);
+        drop_connection(accepted->fd, sock);
         return admit_failed(listener, NULL);
     }
-    SocketFacts facts = listener->facts;
-    facts.fd = fd;
+    SocketFacts facts = *accepted;
     if (!PLATFORM_ACCEPT_INHERITS_NODELAY) {
         socket_set_nodelay(&facts);
     }
     StreamParts parts = {
         .protocol = protocol,
-        .fd = fd,
+        .sock = sock,
+        .fd = facts.fd,
         .family = facts.family,
         .type = facts.type,
         .proto = facts.proto,
@@ -73,6 +116,9 @@ listener_admit(ListenerObject *listener, int fd, const SocketAddress *peer,
         .context = listener->owns_callbacks ? context : NULL,
     };
     PyObject *stream = stream_new(listener->engine, &parts);
+    if (stream == NULL && sock != NULL) {
+        drop_connection(facts.fd, sock);
+    }
     int err = stream == NULL ? admit_failed(listener, protocol) : 0;
     Py_XDECREF(stream); /* the ready queue holds it */
     Py_DECREF(protocol);
@@ -89,7 +135,21 @@ listener_admit_in_context(ListenerObject *listener, int fd,
         close(fd);
         return -1;
     }
-    int err = listener_admit(listener, fd, peer, context);
+    SocketFacts facts = listener->facts;
+    facts.fd = fd;
+    PyObject *sock = NULL;
+    int err = 0;
+    if (listener->engine->debug) {
+        sock = listener_log(listener, &facts, peer);
+        err = sock == NULL ? -1 : 0;
+    }
+    if (err == 0) {
+        err = listener_admit(listener, &facts, sock, peer, context);
+    }
+    else {
+        close(fd);
+    }
+    Py_XDECREF(sock);
     if (PyContext_Exit(context) < 0) {
         err = -1;
     }
@@ -187,6 +247,9 @@ listener_on_ready(FdWatcher *watcher, int events)
         SocketAddress peer = {.length = sizeof(peer.address)};
         int fd = platform_accept(listener->facts.fd, &peer.address.any,
                                  &peer.length);
+        if (fd < 0 && errno == ECONNABORTED && PYAIO_ACCEPT_SKIPS_ABORTED) {
+            continue;
+        }
         if (fd < 0) {
             return accept_failed(listener, errno);
         }

@@ -11,6 +11,7 @@ typedef struct PollerObject {
     FdWatcher *watcher;   /* owned; NULL once closed */
     HandleObject *reader; /* owned, may be NULL */
     HandleObject *writer; /* owned, may be NULL */
+    PyObject *fileobj;    /* owned: what stood for the fd; NULL for an int */
 } PollerObject;
 
 static HandleObject **
@@ -139,11 +140,15 @@ poller_get(Engine *engine, int fd)
 }
 
 int
-poller_add(Engine *engine, int fd, int event, HandleObject *handle)
+poller_add(Engine *engine, int fd, PyObject *fileobj, int event,
+           HandleObject *handle)
 {
     PollerObject *poller = poller_get(engine, fd);
     if (poller == NULL) {
         return -1;
+    }
+    if (!PyLong_Check(fileobj)) {
+        Py_XSETREF(poller->fileobj, Py_NewRef(fileobj));
     }
     HandleObject **slot = poller_slot(poller, event);
     HandleObject *before = *slot;
@@ -168,6 +173,19 @@ poller_remove(Engine *engine, int fd, int event)
 }
 
 int
+poller_find(Engine *engine, PyObject *fileobj)
+{
+    for (int fd = 0; fd < engine->watchers_size; fd++) {
+        FdWatcher *watcher = engine->watchers[fd];
+        if (watcher != NULL && watcher->ops == &poller_ops
+            && ((PollerObject *)watcher->owner)->fileobj == fileobj) {
+            return fd;
+        }
+    }
+    return -1;
+}
+
+int
 poller_events(Engine *engine, int fd)
 {
     FdWatcher *watcher = watcher_find(engine, fd);
@@ -180,6 +198,7 @@ poller_traverse(PollerObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->reader);
     Py_VISIT(self->writer);
+    Py_VISIT(self->fileobj);
     return 0;
 }
 
@@ -188,6 +207,7 @@ poller_clear(PollerObject *self)
 {
     Py_CLEAR(self->reader);
     Py_CLEAR(self->writer);
+    Py_CLEAR(self->fileobj);
     return 0;
 }
 

@@ -8,9 +8,16 @@
 #include "engine/handle.h"
 
 /* Calls the handle's callback whenever `event` (WATCH_READ or WATCH_WRITE)
- * comes on the fd, in the place of the one before. Borrows the handle. -1 with
- * OSError (EBADF, EPERM), or RuntimeError where a transport owns the fd. */
-int poller_add(Engine *engine, int fd, int event, HandleObject *handle);
+ * comes on the fd, in the place of the one before. Borrows the handle and
+ * `fileobj`, which stood for the fd: an int, or what is kept to be found by
+ * poller_find(). -1 with OSError (EBADF, EPERM), or RuntimeError where a
+ * transport owns the fd. */
+int poller_add(Engine *engine, int fd, PyObject *fileobj, int event,
+               HandleObject *handle);
+
+/* The fd under which an object was added that has no fileno() any more, or
+ * -1. Looks at every watched fd. */
+int poller_find(Engine *engine, PyObject *fileobj);
 
 /* 1 when a callback was removed, 0 when there was none, -1 on error. */
 int poller_remove(Engine *engine, int fd, int event);

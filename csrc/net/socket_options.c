@@ -1,6 +1,8 @@
 /* Facts and options of sockets. Called where streams and listeners are made. */
 #include "net/socket_options.h"
 
+#include "base/compat.h"
+
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -27,6 +29,54 @@ socket_facts(ModuleState *state, PyObject *sock, SocketFacts *facts)
         return -1;
     }
     return int_attribute(sock, STATE_NAME(state, proto), &facts->proto);
+}
+
+/* 1 when the type's method is socket.socket's, 0 when not, -1 on error. */
+static int
+is_inherited(ModuleState *state, PyTypeObject *type, const char *name)
+{
+    PyObject *ours = PyObject_GetAttrString(state->socket_type, name);
+    PyObject *theirs =
+        ours ? PyObject_GetAttrString((PyObject *)type, name) : NULL;
+    int same = theirs == NULL ? -1 : ours == theirs;
+    Py_XDECREF(theirs);
+    Py_XDECREF(ours);
+    return same;
+}
+
+int
+socket_is_plain(ModuleState *state, PyObject *sock)
+{
+    static const char *const moving_bytes[] = {
+        "recv", "recv_into", "send", "sendmsg", "shutdown", "accept"};
+    if (Py_IS_TYPE(sock, (PyTypeObject *)state->socket_type)) {
+        return 1;
+    }
+    int plain =
+        PyType_IsSubtype(Py_TYPE(sock), (PyTypeObject *)state->socket_type);
+    for (size_t i = 0; plain > 0 && i < Py_ARRAY_LENGTH(moving_bytes); i++) {
+        plain = is_inherited(state, Py_TYPE(sock), moving_bytes[i]);
+    }
+    return plain;
+}
+
+PyObject *
+socket_from_facts(ModuleState *state, const SocketFacts *facts)
+{
+    PyObject *sock =
+        PyObject_CallFunction(state->socket_type, "iiii", facts->family,
+                              facts->type, facts->proto, facts->fd);
+    /* It has to know that the fd does not block: its dup() would set it. */
+    PyObject *done =
+        sock ? PyObject_CallMethod(sock, "setblocking", "O", Py_False) : NULL;
+    if (done == NULL && sock != NULL) {
+        PyObject *raised = PyErr_GetRaisedException();
+        Py_XDECREF(PyObject_CallMethod(sock, "detach", NULL));
+        PyErr_SetRaisedException(raised);
+        Py_CLEAR(sock);
+    }
+    Py_XDECREF(done);
+    return sock;
 }
 
 void

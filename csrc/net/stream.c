@@ -382,6 +382,18 @@ stream_force_close(StreamObject *stream, PyObject *exc)
     return err;
 }
 
+int
+stream_log(StreamObject *stream, const char *format)
+{
+    if (!stream->engine->debug) {
+        return 0;
+    }
+    PyObject *result = PyObject_CallMethod(stream->engine->state->logger,
+                                           "debug", "sO", format, stream);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 static int
 log_fatal(StreamObject *stream, const char *message, PyObject *exc)
 {

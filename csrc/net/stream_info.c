@@ -4,6 +4,7 @@
  * thing is made when it is asked for, and noted before the fd is closed, so
  * that it can be asked for afterwards, too. */
 #include "base/compat.h"
+#include "net/socket_options.h"
 #include "net/stream.h"
 
 static PyObject *
@@ -22,8 +23,8 @@ stream_socket(StreamObject *stream)
     if (stream->sock != NULL) {
         return stream->sock;
     }
-    PyObject *type = stream->engine->state->socket_type;
     if (stream->finished) {
+        PyObject *type = stream->engine->state->socket_type;
         /* A socket that has been closed, as asyncio would show it now. */
         PyObject *sock = PyObject_CallFunction(type, "iii", stream->family,
                                                stream->type, stream->proto);
@@ -38,20 +39,10 @@ stream_socket(StreamObject *stream)
         stream->sock = sock;
         return sock;
     }
-    /* It has to know that the fd does not block: its dup() would set it. */
-    PyObject *sock = PyObject_CallFunction(
-        type, "iiii", stream->family, stream->type, stream->proto, stream->fd);
-    PyObject *done =
-        sock ? PyObject_CallMethod(sock, "setblocking", "O", Py_False) : NULL;
-    if (done == NULL && sock != NULL) {
-        PyObject *raised = PyErr_GetRaisedException();
-        Py_XDECREF(PyObject_CallMethod(sock, "detach", NULL));
-        PyErr_SetRaisedException(raised);
-        Py_CLEAR(sock);
-    }
-    Py_XDECREF(done);
-    stream->sock = sock;
-    return sock;
+    SocketFacts facts = {stream->fd, stream->family, stream->type,
+                         stream->proto};
+    stream->sock = socket_from_facts(stream->engine->state, &facts);
+    return stream->sock;
 }
 
 static PyObject *

@@ -33,6 +33,9 @@ read_failed(StreamObject *stream)
 static int
 read_eof(StreamObject *stream)
 {
+    if (stream_log(stream, "%r received EOF") < 0) {
+        return -1;
+    }
     PyObject *protocol = Py_NewRef(stream->protocol);
     PyObject *result = PyObject_CallMethodNoArgs(
         protocol, STATE_NAME(stream->engine->state, eof_received));

@@ -120,6 +120,7 @@ Stream_pause_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
         self->paused = true;
         self->reading = false;
         stream_update_watch(self);
+        return none_or_null(stream_log(self, "%r pauses reading"));
     }
     Py_RETURN_NONE;
 }
@@ -139,7 +140,7 @@ Stream_resume_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
     self->paused = false;
     self->reading = true;
     stream_update_watch(self);
-    Py_RETURN_NONE;
+    return none_or_null(stream_log(self, "%r resumes reading"));
 }
 
 static PyObject *

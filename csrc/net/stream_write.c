@@ -110,7 +110,9 @@ on_drained(StreamObject *stream)
         return -1;
     }
     if (stream->closing) {
-        return stream->lost_writes ? 0 : stream_schedule_lost(stream, Py_None);
+        /* At once, as in asyncio: only a writable event drains a stream that
+         * is being closed, so no method of the stream is under way. */
+        return stream->lost_writes ? 0 : stream_finish(stream, Py_None);
     }
     if (stream->eof_written && send_eof(stream) < 0) {
         return report_raised(stream->engine, "shutdown() failed", "transport",
@@ -418,16 +420,50 @@ push_lines(StreamObject *stream, PyObject *lines)
     return 0;
 }
 
+/* The TypeError for lines that cannot be written, in asyncio's words. */
+static int
+lines_failed(PyObject *lines)
+{
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) {
+        return -1;
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *result = Py_NewRef(Py_None);
+    if (PYAIO_WRITELINES_JOINS) {
+        PyObject *empty = PyBytes_FromStringAndSize(NULL, 0);
+        Py_SETREF(result,
+                  empty ? PyObject_CallMethod(empty, "join", "(O)", lines)
+                        : NULL);
+        Py_XDECREF(empty);
+    }
+    else if (PyTuple_Check(lines)) {
+        Py_ssize_t count = PyTuple_GET_SIZE(lines);
+        for (Py_ssize_t i = 0; i < count && result != NULL; i++) {
+            PyObject *line = PyTuple_GET_ITEM(lines, i);
+            Py_SETREF(result, PyMemoryView_FromObject(line));
+        }
+    }
+    if (result == NULL) {
+        Py_DECREF(raised);
+        return -1;
+    }
+    Py_DECREF(result);
+    PyErr_SetRaisedException(raised);
+    return -1;
+}
+
 int
 stream_write_lines(StreamObject *stream, PyObject *lines)
 {
-    if (check_may_write(stream, "writelines") < 0) {
+    if (check_may_write(stream,
+                        PYAIO_WRITELINES_JOINS ? "write" : "writelines")
+        < 0) {
         return -1;
     }
     /* Our own: asking an item for its bytes may change the caller's list. */
     PyObject *own = PySequence_Tuple(lines);
     if (own == NULL) {
-        return -1;
+        return lines_failed(lines);
     }
     if (stream->lost_writes) {
         Py_DECREF(own);
@@ -435,6 +471,9 @@ stream_write_lines(StreamObject *stream, PyObject *lines)
     }
     bool waits = write_can_wait(stream) || stream->write_armed;
     int err = push_lines(stream, own);
+    if (err < 0) {
+        err = lines_failed(own);
+    }
     Py_DECREF(own);
     if (err < 0 || write_queue_is_empty(&stream->queue)) {
         return err;

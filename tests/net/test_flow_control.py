@@ -313,6 +313,27 @@ def test_closing_inside_resume_writing(run, loop_kind, method):
     assert run(main) == ["made", "pause", "resume", "lost"]
 
 
+def test_a_close_that_had_to_drain_ends_with_the_last_byte(run):
+    """connection_lost() is called by the event that drains, not in a turn of its own."""
+
+    class Telling(Recorder):
+        def resume_writing(self):
+            super().resume_writing()
+            asyncio.get_running_loop().call_soon(self.events.append, "next turn")
+
+    async def main():
+        async with with_peer(Telling) as (protocol, peer):
+            protocol.transport.set_write_buffer_limits(0)  # resumed when empty
+            written = fill(protocol.transport)
+            protocol.transport.close()
+            await take(peer, written)
+            assert await ended(protocol.lost) is None
+            await turns()
+            return protocol.events
+
+    assert run(main) == ["made", "pause", "resume", "lost", "next turn"]
+
+
 def test_writing_inside_resume_writing_keeps_order(run):
     sizes = []
 

@@ -375,3 +375,26 @@ def test_the_queue_is_empty_again_after_all_was_sent(run):
             assert await take(peer, 5) == b"again"
 
     run(main)
+
+
+async def refusal(lines, *, after_eof=False):
+    """Return the type and the text of what writelines() raises."""
+    async with with_peer() as (protocol, _):
+        if after_eof:
+            protocol.transport.write_eof()
+        try:
+            protocol.transport.writelines(lines)
+        except Exception as exc:
+            return type(exc), str(exc)
+
+
+@pytest.mark.parametrize("lines", [[1], [b"x", "y"], ["y", b"x"], [b"x", None], 7, "text"], ids=str)
+def test_writelines_words_its_refusal_as_asyncio_does(run, lines):
+    assert run(refusal, lines) == on_asyncio(refusal, lines)
+
+
+def test_writelines_after_write_eof_is_refused_as_on_asyncio(run):
+    async def main():
+        return await refusal([b"x"], after_eof=True)
+
+    assert run(main) == on_asyncio(main)

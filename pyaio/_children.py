@@ -1,0 +1,110 @@
+"""How a loop hears of the end of its child processes on Python 3.11.
+
+Since 3.12 asyncio watches a child through a pidfd on the loop. In 3.11 its default is a
+thread a child (ThreadedChildWatcher): this module takes its place where the kernel has
+pidfds, says what it says, and leaves every other watcher to asyncio.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+from asyncio import events, unix_events
+from asyncio.log import logger
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyaio._loop import Loop
+
+
+class _Child(NamedTuple):
+    pid: int
+    parent: int  # who may wait for it: not a fork of the loop's process
+    callback: "Callable[..., object]"
+    args: tuple[Any, ...]
+
+
+class Children:
+    """The child processes of one loop that asyncio would watch from threads."""
+
+    def __init__(self, loop: "Loop") -> None:
+        self._loop = loop
+        self._running: dict[int, _Child] = {}  # by pidfd, which is ours to close
+
+    def are_ours(self) -> bool:
+        """True where asyncio would watch the next child from a thread, and we need none."""
+        return (
+            sys.version_info < (3, 12)
+            and hasattr(os, "pidfd_open")
+            and type(events.get_child_watcher()) is unix_events.ThreadedChildWatcher
+        )
+
+    async def start(
+        self, protocol: asyncio.SubprocessProtocol, *args: Any, **kwargs: Any
+    ) -> asyncio.SubprocessTransport:
+        """Start a process, as asyncio's _make_subprocess_transport()."""
+        waiter = self._loop.create_future()
+        transport: Any = unix_events._UnixSubprocessTransport(  # type: ignore[attr-defined]
+            self._loop, protocol, *args, waiter=waiter, **kwargs
+        )
+        self._watch(transport.get_pid(), self._loop._child_watcher_callback, transport)
+        try:
+            await waiter
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException:
+            transport.close()
+            await transport._wait()
+            raise
+        child: asyncio.SubprocessTransport = transport
+        return child
+
+    def _watch(self, pid: int, callback: "Callable[..., object]", *args: Any) -> None:
+        child = _Child(pid, os.getpid(), callback, args)
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:  # an old kernel, no descriptor left, or somebody has reaped it
+            self._wait_in_thread(child)
+            return
+        self._running[pidfd] = child
+        self._loop._add_reader(pidfd, self._on_exit, pidfd)
+
+    def _on_exit(self, pidfd: int) -> None:
+        child = self._running.pop(pidfd)
+        self._loop._remove_reader(pidfd)
+        os.close(pidfd)
+        child.callback(child.pid, self._reap(child.pid), *child.args)
+
+    def _reap(self, pid: int) -> int:
+        """Return the exit code of a child that has ended."""
+        try:
+            _, status = os.waitpid(pid, 0)
+        except ChildProcessError:
+            logger.warning("Unknown child process pid %d, will report returncode 255", pid)
+            return 255
+        returncode = os.waitstatus_to_exitcode(status)
+        if self._loop.get_debug():
+            logger.debug("process %s exited with returncode %s", pid, returncode)
+        return returncode
+
+    def _wait_in_thread(self, child: _Child) -> None:
+        """Leave the child to asyncio's watcher; also after the loop is closed."""
+        watcher: Any = events.get_child_watcher()
+        thread = threading.Thread(
+            target=watcher._do_waitpid,
+            args=(self._loop, child.pid, child.callback, child.args),
+            name=f"asyncio-waitpid-{next(watcher._pid_counter)}",
+            daemon=True,
+        )
+        watcher._threads[child.pid] = thread
+        thread.start()
+
+    def close(self) -> None:
+        """Stop to watch, the loop being closed; what still runs will be reaped."""
+        while self._running:
+            pidfd, child = self._running.popitem()
+            os.close(pidfd)
+            if child.parent == os.getpid():
+                self._wait_in_thread(child)
