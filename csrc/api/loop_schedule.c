@@ -385,7 +385,8 @@ Loop_create_future(LoopObject *self, PyObject *Py_UNUSED(ignored))
     return factory_new_future(&self->engine);
 }
 
-/* With a task factory or in debug mode: asyncio's own method decides. */
+/* With a task factory, in debug mode, or with keywords that not every version
+ * takes: asyncio's own method decides. */
 static PyObject *
 create_task_as_asyncio(LoopObject *self, PyObject *const *args,
                        Py_ssize_t nargs, PyObject *kwnames)
@@ -412,12 +413,28 @@ create_task_as_asyncio(LoopObject *self, PyObject *const *args,
     return task;
 }
 
+/* True for name= and context= and nothing else: what every version takes. */
+static bool
+has_common_keywords(ModuleState *state, PyObject *kwnames)
+{
+    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+        if (PyUnicode_Compare(name, STATE_NAME(state, context)) != 0
+            && PyUnicode_CompareWithASCIIString(name, "name") != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static PyObject *
 Loop_create_task(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     Engine *engine = &self->engine;
-    if (nargs != 1 || engine->debug || self->task_factory != NULL) {
+    if (nargs != 1 || engine->debug || self->task_factory != NULL
+        || !has_common_keywords(engine->state, kwnames)) {
         return create_task_as_asyncio(self, args, nargs, kwnames);
     }
     if (engine_check_closed(engine) < 0) {

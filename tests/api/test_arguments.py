@@ -678,7 +678,8 @@ WRITING = {
     "writelines": (
         {"list_of_data": [b"a", b"b"]},
         {
-            "list_of_data": ANY
+            # From 3.12 on asyncio takes anything that is false for an empty list.
+            "list_of_data": without(ANY, "None", "0")
             | {
                 "numbers": [1],
                 "text in it": [b"a", "b"],
