@@ -17,7 +17,7 @@ from functools import partial
 
 import pytest
 from helpers import HandlerCalls, open_fds
-from peers import LOOPBACK, PATIENCE, Recorder, closed_port, finish, tcp_pair, turns
+from peers import LOOPBACK, PATIENCE, Recorder, closed_port, finish, on_asyncio, tcp_pair, turns
 
 #: More turns of the loop than any set-up here takes before it waits for others.
 ENOUGH = 40
@@ -184,18 +184,20 @@ def test_create_connection_whose_handshake_fails(run, tls, kind, reports):
 
 
 @pytest.mark.parametrize("with_tls", [False, True], ids=["plain", "TLS"])
-def test_a_given_socket_stays_open_when_the_factory_raises(run, tls, with_tls):
+def test_a_given_socket_is_left_as_asyncio_leaves_it_when_the_factory_raises(run, tls, with_tls):
     async def main():
         ours, theirs = tcp_pair()
         loop = asyncio.get_running_loop()
         options = {"ssl": tls.client, "server_hostname": "localhost"} if with_tls else {}
-        async with Guard():
-            await failing(loop.create_connection(raising, sock=ours, **options), Mine)
         with ours, theirs:
+            await failing(loop.create_connection(raising, sock=ours, **options), Mine)
+            await turns()
+            if ours.fileno() == -1:
+                return "closed"
             theirs.send(b"x")
-            assert await loop.sock_recv(ours, 2) == b"x"
+            return await loop.sock_recv(ours, 2)
 
-    run(main)
+    assert run(main) == on_asyncio(main)
 
 
 def test_connect_accepted_socket_whose_factory_raises(run):
