@@ -1,6 +1,7 @@
 """The chart: how many times stock asyncio's rate each loop reaches, as bars, PNG and SVG.
 
 `chart` shows the headline workloads; `chart-GROUP` every workload of a group that has more.
+`chart-growth` is drawn as lines: the cost of an operation over the number of what grows.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ matplotlib.use("Agg")  # before pyplot: there may be no display
 
 import matplotlib.pyplot as plt
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullLocator
 
 from .peers import BASE, NOT_LOOPS, OURS, PEERS
-from .report import amount
+from .report import amount, number
 from .results import Results, Row
 from .workload import TIMES
 
@@ -30,6 +32,7 @@ HEAD, FOOT, BETWEEN = 0.95, 0.55, 0.62  # inches above, below and between the pa
 LEFT, RIGHT = 0.25, 0.98  # of the width: where the bars start, where the panels end
 TITLE = 26  # characters of a workload's name in a line
 MARGIN = 0.015  # of the width
+LINES_HEIGHT = 3.9  # inches of the picture of growth
 FAR = 3.0  # a bar this many times as long as nine of ten others is cut off
 ROOM = 1.25  # the axis is longer than the longest bar, so that its figures fit
 STYLE: Any = {
@@ -150,6 +153,13 @@ def _footer(about: dict[str, Any]) -> str:
     )
 
 
+def _save(figure: Any, files: list[Path]) -> None:
+    for file in files:
+        metadata = {"Date": None} if file.suffix == ".svg" else None
+        figure.savefig(file, dpi=160, metadata=metadata)
+    plt.close(figure)
+
+
 def draw(rows: list[Row], results: Results, title: str, files: list[Path]) -> None:
     """Draws some rows, a panel for each group, and saves the picture under each name."""
     peers = _loops(rows, results.peers)
@@ -167,26 +177,74 @@ def draw(rows: list[Row], results: Results, title: str, files: list[Path]) -> No
         figure.text(MARGIN, 1 - 0.14 / total, title, fontsize=12, fontweight="bold", va="top")
         _legend(figure, peers, results.about["versions"])
         figure.text(MARGIN, 0.1 / total, _footer(results.about), fontsize=7, color="#777777")
-        for file in files:
-            metadata = {"Date": None} if file.suffix == ".svg" else None
-            figure.savefig(file, dpi=160, metadata=metadata)
-        plt.close(figure)
+        _save(figure, files)
+
+
+def _draw_lines(axes: Any, rows: list[Row], peers: list[str]) -> None:
+    """One kind of growth: a line for each peer, both axes logarithmic."""
+    for name in peers:
+        rates = {row.workload.size: row.rate(name) for row in rows}
+        points = [(size, rate.median) for size, rate in rates.items() if rate is not None]
+        axes.loglog(
+            [size for size, _ in points],
+            [rows[0].workload.unit.show(rate) for _, rate in points],
+            color=PEERS[name].colour,
+            linewidth=2.2 if name == OURS else 1.4,
+            marker="o",
+            markersize=4,
+        )
+    axes.set_title(rows[0].workload.key.partition("-")[0], loc="left", fontsize=10.5)
+    axes.set_xlabel("how many", fontsize=8, color="#777777")
+    axes.tick_params(labelsize=8, colors="#777777", which="both")
+    axes.yaxis.set_major_formatter(lambda value, _: number(value))
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.grid(axis="y", color="#eeeeee")
+
+
+def draw_growth(rows: list[Row], results: Results, files: list[Path]) -> None:
+    """Draws how costs grow, a panel for each kind, and saves the picture under each name."""
+    kinds: dict[str, list[Row]] = {}
+    for row in rows:
+        kinds.setdefault(row.workload.grows_from or row.workload.id, []).append(row)
+    peers = [name for name in results.peers if any(row.rate(name) for row in rows)]
+    height = LINES_HEIGHT + LEGEND_LINE * ((len(peers) - 1) // LEGEND_COLUMNS)
+    with plt.rc_context(STYLE):
+        figure, (panels,) = plt.subplots(1, len(kinds), figsize=(WIDTH, height), squeeze=False)
+        for axes, members in zip(panels, kinds.values(), strict=True):
+            _draw_lines(axes, members, peers)
+        panels[0].set_ylabel(f"{rows[0].workload.unit.name} an operation", fontsize=8)
+        head = 1 - (height - LINES_HEIGHT + HEAD) / height
+        figure.subplots_adjust(left=0.07, right=RIGHT, top=head, bottom=0.2, wspace=0.18)
+        title = "growth: what an operation costs (lower is faster)"
+        figure.text(MARGIN, 1 - 0.14 / height, title, fontsize=12, fontweight="bold", va="top")
+        _legend(figure, peers, results.about["versions"])
+        figure.text(MARGIN, 0.1 / height, _footer(results.about), fontsize=7, color="#777777")
+        _save(figure, files)
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    return [folder / f"{name}.png", folder / f"{name}.svg"]
 
 
 def draw_all(results: Results, folder: Path) -> list[Path]:
     """The charts of a run; returns the files. None when nothing can be set beside asyncio."""
-    rows = [row for row in results.measured_rows() if row.samples.get(BASE)]
+    measured = results.measured_rows()
+    growing = [row for row in measured if row.workload.size and row.samples]
+    written = _files(folder, "chart-growth") if growing else []
+    if growing:
+        draw_growth(growing, results, written)
+    rows = [row for row in measured if row.samples.get(BASE) and not row.workload.size]
     if not rows:
-        return []
+        return written
     headline = [row for row in rows if row.workload.headline] or rows
     pictures = {"chart": (headline, "Speed beside stock asyncio (longer is faster)")}
     for group, part in groupby(rows, key=lambda row: row.workload.group):
         whole = list(part)
         if len(whole) > sum(row in headline for row in whole):
             pictures[f"chart-{group}"] = (whole, f"{group}: speed beside stock asyncio")
-    written = []
     for name, (shown, title) in pictures.items():
-        files = [folder / f"{name}.png", folder / f"{name}.svg"]
+        files = _files(folder, name)
         draw(shown, results, title, files)
         written += files
     return written

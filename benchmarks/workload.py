@@ -94,6 +94,8 @@ class Workload:
     floor: str = ""
     """The least that this work can cost, by its name in `build.FLOORS`: for a load a server in C,
     else `send`, the body's coroutine sent None by a loop in C; empty where there is none."""
+    size: int = 0
+    """How many there are of what grows; 0 where nothing does."""
     grows_from: str = ""
     """The row (its id) of the smallest size, which shows how the cost has grown since."""
     needs: tuple[int, int] = (3, 11)
@@ -171,6 +173,7 @@ def workload(
 def select(patterns: list[str], levels: set[str]) -> list[Workload]:
     """Workloads by pattern (a group, a name, or wildcards), else those of the given levels.
 
+    Of a group those of the levels are taken, or the standard ones where it has none of them.
     Raises ValueError for a pattern that fits nothing.
     """
     if not patterns:
@@ -181,9 +184,13 @@ def select(patterns: list[str], levels: set[str]) -> list[Workload]:
         if not found:
             raise ValueError(f"no workload fits {pattern!r}; --list shows them all")
         if pattern in {entry.group for entry in TABLE.values()}:
-            found = {key: entry for key, entry in found.items() if entry.level in levels}
+            found = _of_levels(found, levels) or _of_levels(found, {STANDARD})
         chosen.update(found)
     return [entry for entry in TABLE.values() if entry.id in chosen]
+
+
+def _of_levels(entries: dict[str, Workload], levels: set[str]) -> dict[str, Workload]:
+    return {key: entry for key, entry in entries.items() if entry.level in levels}
 
 
 def _fits(entry: Workload, pattern: str) -> bool:

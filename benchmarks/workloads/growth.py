@@ -94,6 +94,7 @@ def _add(key: str, title: str, body: Callable[[Run, int], Any], **options: Any) 
                 f"{key}-{_short(size)}",
                 title.format(f"{size:,}"),
                 _sized(body, size),
+                size=size,
                 grows_from=first if size > SIZES[0] else "",
                 **(amount | options),
             )
