@@ -14,10 +14,10 @@ RUN = $(VENV)/bin/python
 SETUP = PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/setup.sh
 C_FILES = find csrc benchmarks -name '*.[ch]'
 
-.PHONY: help setup demo test bench lint format clean
+.PHONY: help setup demo test stdlib versions bench lint format clean
 
 help:  ## say what there is (this)
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s%s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' Makefile
 
 setup:  ## install what is missing, make the virtual environment, build pyaio
 	@$(SETUP)
@@ -29,6 +29,14 @@ demo:  ## run every example on stock asyncio and on pyaio, and compare
 test:  ## run the tests
 	@$(SETUP) test
 	$(RUN) -m pytest -n auto $(ARGS)
+
+stdlib:  ## run the interpreter's own tests of asyncio on pyaio
+	@$(SETUP) test
+	$(RUN) -m tests.stdlib $(ARGS)
+
+versions:  ## run tests, the interpreter's tests and examples on CPython 3.11 to 3.15
+	@$(SETUP)
+	$(RUN) tools/versions.py $(ARGS)
 
 bench:  ## run the benchmarks: pyaio beside stock asyncio and all rivals that install
 	@$(SETUP) bench

@@ -82,8 +82,7 @@ def main():
     for lines in (summary.failures(run), ["", *summary.of_files(run)]):
         say("\n".join(lines))
     if options.markdown:
-        totals = {platform.python_version(): summary.totals(run)}
-        say("\n".join(["", *summary.of_versions(totals, summary.markdown)]))
+        say("\n".join(["", *summary.of_version(run)]))
     if options.json:
         options.json.write_text(json.dumps(summary.as_json(run, options.loop), indent=1))
     sys.exit(0 if run.is_good else 1)

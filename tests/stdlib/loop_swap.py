@@ -23,17 +23,24 @@ class SwappedLoop(pyaio.Loop):
             selector.close()
 
 
+class SwappedBaseLoop(SwappedLoop):
+    """What stands for asyncio.BaseEventLoop.
+
+    Tests of sendfile() call this method by that class, to have a loop without a native one.
+    """
+
+    _sendfile_native = base_events.BaseEventLoop._sendfile_native
+
+
 def install():
     """To be called before a module of test.test_asyncio is imported."""
     policy = getattr(unix_events, "_UnixDefaultEventLoopPolicy", None) or (
         unix_events._DefaultEventLoopPolicy
     )
     policy._loop_factory = SwappedLoop
-    for module, names in (
-        (asyncio, ("SelectorEventLoop", "EventLoop", "BaseEventLoop")),
-        (unix_events, ("SelectorEventLoop", "EventLoop", "_UnixSelectorEventLoop")),
-        (base_events, ("BaseEventLoop",)),
-    ):
-        for name in names:
+    for name in ("SelectorEventLoop", "EventLoop", "_UnixSelectorEventLoop"):
+        for module in (asyncio, unix_events):
             if hasattr(module, name):
                 setattr(module, name, SwappedLoop)
+    for module in (asyncio, base_events):
+        module.BaseEventLoop = SwappedBaseLoop

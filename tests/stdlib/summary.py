@@ -51,14 +51,16 @@ def totals(run):
     return {title: run.count(name) for title, name in COLUMNS.items()}
 
 
-def of_versions(versions, form=table):
-    """A table with a row for each version; versions is {version: totals()}."""
-    head = ["Python", *COLUMNS, "excluded %"]
-    rows = []
-    for version, counts in versions.items():
-        share = 100 * counts["excluded"] / counts["tests"] if counts["tests"] else 0
-        rows.append([version, *(counts[title] for title in COLUMNS), f"{share:.1f}"])
-    return form(head, rows)
+def counts_and_share(totals):
+    """The cells of totals(), and how many percent are excluded."""
+    share = 100 * totals["excluded"] / totals["tests"] if totals["tests"] else 0
+    return [*(totals[title] for title in COLUMNS), f"{share:.1f}"]
+
+
+def of_version(run):
+    """The sums in Markdown."""
+    cells = [platform.python_version(), *counts_and_share(totals(run))]
+    return markdown(["Python", *COLUMNS, "excluded %"], [cells])
 
 
 def failures(run):
