@@ -6,11 +6,11 @@ import os
 import platform
 import subprocess
 import sys
-import sysconfig
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from .peers import FREE_THREADED
 from .sampling import ROOT, Cores
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -74,7 +74,7 @@ def about(command: list[str], versions: dict[str, dict[str, str]], cores: Cores)
             "version": platform.python_version(),
             "implementation": sys.implementation.name,
             "compiler": platform.python_compiler(),
-            "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
+            "free_threaded": FREE_THREADED,
         },
         "versions": versions,
         "source": _commit(),

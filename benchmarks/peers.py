@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
+import sysconfig
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from .workload import Workload
 
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 FIRST_SETTING = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 # The second, as the heap's end would shrink and grow by each block instead.
 NEVER_MAPPED = {"MALLOC_MMAP_THRESHOLD_": "4000000", "MALLOC_TRIM_THRESHOLD_": "8000000"}
@@ -46,6 +48,8 @@ class Peer:
         """Whether the peer has a place in this row."""
         if self.make is None:
             return bool(workload.floor)
+        if workload.free_threaded and not FREE_THREADED:
+            return False
         return self.needs <= workload.tags and sys.version_info >= workload.needs
 
 
