@@ -5,6 +5,7 @@
 #include "api/loop.h"
 #include "base/compat.h"
 #include "engine/handle.h"
+#include "engine/handle_threads.h"
 #include "engine/overrides.h"
 #include "engine/replaced.h"
 #include "tasks/factory.h"
@@ -159,8 +160,8 @@ Loop_call_soon_threadsafe(LoopObject *self, PyObject *const *args,
                    < 0)) {
         return NULL;
     }
-    HandleObject *handle =
-        handle_new(engine, call.callback, call.args, call.nargs, call.context);
+    HandleObject *handle = threadsafe_handle_new(
+        engine, call.callback, call.args, call.nargs, call.context);
     if (handle != NULL) {
         handle_push_threadsafe(handle);
     }
@@ -178,7 +179,8 @@ Loop__add_callback(LoopObject *self, PyObject *handle)
 {
     ModuleState *state = self->engine.state;
     if (Py_IS_TYPE(handle, state->handle_type)
-        || Py_IS_TYPE(handle, state->timer_handle_type)) {
+        || Py_IS_TYPE(handle, state->timer_handle_type)
+        || Py_IS_TYPE(handle, state->threadsafe_handle_type)) {
         HandleObject *ours = (HandleObject *)handle;
         if (!ours->cancelled && !ours->queued) {
             handle_push(ours);

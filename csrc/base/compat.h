@@ -34,6 +34,10 @@ PyErr_SetRaisedException(PyObject *exc)
 }
 #endif
 
+/* call_soon_threadsafe() returns a handle of which other threads may wait for
+ * the run: asyncio.events._ThreadSafeHandle. */
+#define PYAIO_THREADSAFE_HANDLES (PY_VERSION_HEX >= 0x030E0000)
+
 /* asyncio.Server._attach() and _detach() take the transport since 3.13. */
 #define PYAIO_SERVER_KNOWS_TRANSPORTS (PY_VERSION_HEX >= 0x030D0000)
 

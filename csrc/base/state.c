@@ -56,6 +56,7 @@ module_state_traverse(ModuleState *state, visitproc visit, void *arg)
 {
     Py_VISIT(state->handle_type);
     Py_VISIT(state->timer_handle_type);
+    Py_VISIT(state->threadsafe_handle_type);
     Py_VISIT(state->loop_type);
     Py_VISIT(state->stream_type);
     Py_VISIT(state->listener_type);
@@ -72,6 +73,7 @@ module_state_clear(ModuleState *state)
 {
     Py_CLEAR(state->handle_type);
     Py_CLEAR(state->timer_handle_type);
+    Py_CLEAR(state->threadsafe_handle_type);
     Py_CLEAR(state->loop_type);
     Py_CLEAR(state->stream_type);
     Py_CLEAR(state->listener_type);

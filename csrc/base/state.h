@@ -86,6 +86,7 @@ typedef struct HandleFreeList {
 typedef struct ModuleState {
     PyTypeObject *handle_type;
     PyTypeObject *timer_handle_type;
+    PyTypeObject *threadsafe_handle_type; /* NULL before Python 3.14 */
     PyTypeObject *loop_type;
     PyTypeObject *stream_type;
     PyTypeObject *listener_type;

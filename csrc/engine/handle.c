@@ -147,7 +147,7 @@ handle_run(ReadyEntry *entry, Engine *engine)
     return err;
 }
 
-static void
+void
 handle_discard(ReadyEntry *entry)
 {
     HandleObject *handle = handle_of(entry);
@@ -155,7 +155,7 @@ handle_discard(ReadyEntry *entry)
     Py_DECREF(handle); /* taken by handle_push() */
 }
 
-static int
+int
 handle_entry_traverse(ReadyEntry *entry, visitproc visit, void *arg)
 {
     Py_VISIT(handle_of(entry));
@@ -195,7 +195,7 @@ handle_shown(HandleObject *handle)
     return (PyObject *)handle;
 }
 
-static PyObject *
+PyObject *
 handle_subject(ReadyEntry *entry)
 {
     return Py_NewRef(handle_shown(handle_of(entry)));
@@ -211,7 +211,7 @@ static const ReadyOps handle_ops = {
 HandleObject *
 handle_take(ReadyEntry *entry)
 {
-    if (entry->ops != &handle_ops) {
+    if (entry->ops->discard != handle_discard) {
         return NULL;
     }
     HandleObject *handle = handle_of(entry);
@@ -334,7 +334,7 @@ handle_take_traceback(HandleObject *handle)
     return handle->source_traceback == NULL ? -1 : 0;
 }
 
-static int
+int
 handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
             PyObject *const *args, Py_ssize_t nargs, PyObject *context)
 {

@@ -44,6 +44,9 @@ struct TimerHandleObject {
 };
 typedef struct TimerHandleObject TimerHandleObject;
 
+/* The fields of a handle that has just been made; -1 with an exception set. */
+int handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
+                PyObject *const *args, Py_ssize_t nargs, PyObject *context);
 /* New references. `context` is borrowed; NULL copies the current one. */
 HandleObject *handle_new(Engine *engine, PyObject *callback,
                          PyObject *const *args, Py_ssize_t nargs,
@@ -51,6 +54,11 @@ HandleObject *handle_new(Engine *engine, PyObject *callback,
 TimerHandleObject *timer_handle_new(Engine *engine, PyObject *when,
                                     PyObject *callback, PyObject *const *args,
                                     Py_ssize_t nargs, PyObject *context);
+
+/* Its entry's operations, but for the run. */
+void handle_discard(ReadyEntry *entry);
+int handle_entry_traverse(ReadyEntry *entry, visitproc visit, void *arg);
+PyObject *handle_subject(ReadyEntry *entry);
 
 /* Appends the handle to the ready queue, which takes a reference of its own.
  * A handle that is queued already runs once. */

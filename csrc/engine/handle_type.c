@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "engine/engine.h"
 #include "engine/handle.h"
+#include "engine/handle_threads.h"
 
 static PyObject *
 Handle_cancel(HandleObject *self, PyObject *Py_UNUSED(ignored))
@@ -35,6 +36,40 @@ Handle__run(HandleObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     Py_RETURN_NONE;
+}
+
+static PyObject *
+ThreadSafeHandle_cancel(ThreadSafeHandleObject *self,
+                        PyObject *Py_UNUSED(ignored))
+{
+    Py_INCREF(self);
+    int err = threadsafe_handle_wait(self);
+    if (err == 0) {
+        err = handle_cancel(&self->handle);
+    }
+    Py_DECREF(self);
+    return err < 0 ? NULL : Py_NewRef(Py_None);
+}
+
+static PyObject *
+ThreadSafeHandle_cancelled(ThreadSafeHandleObject *self,
+                           PyObject *Py_UNUSED(ignored))
+{
+    Py_INCREF(self);
+    int err = threadsafe_handle_wait(self);
+    bool cancelled = self->handle.cancelled;
+    Py_DECREF(self);
+    return err < 0 ? NULL : PyBool_FromLong(cancelled);
+}
+
+static PyObject *
+ThreadSafeHandle__run(ThreadSafeHandleObject *self,
+                      PyObject *Py_UNUSED(ignored))
+{
+    Py_INCREF(self);
+    int err = threadsafe_handle_run(self);
+    Py_DECREF(self);
+    return err < 0 ? NULL : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -158,6 +193,14 @@ Handle_dealloc(HandleObject *self)
     handle_dealloc(self, state ? &state->free_handles : NULL);
 }
 
+/* Nobody waits for the end of a run: who does holds the handle. */
+static void
+ThreadSafeHandle_dealloc(ThreadSafeHandleObject *self)
+{
+    assert(self->run_end == NULL);
+    handle_dealloc(&self->handle, NULL);
+}
+
 static int
 TimerHandle_traverse(TimerHandleObject *self, visitproc visit, void *arg)
 {
@@ -189,6 +232,11 @@ TimerHandle_dealloc(TimerHandleObject *self)
         HANDLE_OBJECT("_repr", repr)
 
 static PyGetSetDef Handle_getset[] = {
+    HANDLE_ATTRIBUTES,
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyGetSetDef ThreadSafeHandle_getset[] = {
     HANDLE_ATTRIBUTES,
     {NULL, NULL, NULL, NULL, NULL},
 };
@@ -239,9 +287,20 @@ static PyMethodDef TimerHandle_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+static PyMethodDef ThreadSafeHandle_methods[] = {
+    NOARGS("cancel", ThreadSafeHandle_cancel, cancel_doc),
+    NOARGS("cancelled", ThreadSafeHandle_cancelled, cancelled_doc),
+    NOARGS("get_context", Handle_get_context, get_context_doc),
+    NOARGS("_run", ThreadSafeHandle__run, run_doc),
+    {NULL, NULL, 0, NULL},
+};
+
 PyDoc_STRVAR(Handle_doc,
              "What call_soon() and call_soon_threadsafe() return: an "
              "asyncio.Handle.");
+PyDoc_STRVAR(ThreadSafeHandle_doc,
+             "What call_soon_threadsafe() returns since Python 3.14: its "
+             "methods wait while\nanother thread runs the callback.");
 PyDoc_STRVAR(TimerHandle_doc,
              "What call_later() and call_at() return: an "
              "asyncio.TimerHandle.");
@@ -265,6 +324,23 @@ static PyType_Spec Handle_spec = {
     .basicsize = sizeof(HandleObject),
     .flags = HANDLE_FLAGS,
     .slots = Handle_slots,
+};
+
+static PyType_Slot ThreadSafeHandle_slots[] = {
+    {Py_tp_doc, (void *)ThreadSafeHandle_doc},
+    {Py_tp_dealloc, ThreadSafeHandle_dealloc},
+    {Py_tp_traverse, Handle_traverse},
+    {Py_tp_clear, Handle_clear},
+    {Py_tp_getset, ThreadSafeHandle_getset},
+    {Py_tp_methods, ThreadSafeHandle_methods},
+    {0, NULL},
+};
+
+static PyType_Spec ThreadSafeHandle_spec = {
+    .name = "pyaio._core._ThreadSafeHandle",
+    .basicsize = sizeof(ThreadSafeHandleObject),
+    .flags = HANDLE_FLAGS,
+    .slots = ThreadSafeHandle_slots,
 };
 
 static PyType_Slot TimerHandle_slots[] = {
@@ -306,5 +382,15 @@ handle_setup(PyObject *module, ModuleState *state)
     }
     state->timer_handle_type =
         handle_add_type(module, &TimerHandle_spec, "TimerHandle");
-    return state->timer_handle_type == NULL ? -1 : 0;
+    if (state->timer_handle_type == NULL) {
+        return -1;
+    }
+#if PYAIO_THREADSAFE_HANDLES
+    state->threadsafe_handle_type =
+        handle_add_type(module, &ThreadSafeHandle_spec, "_ThreadSafeHandle");
+    return state->threadsafe_handle_type == NULL ? -1 : 0;
+#else
+    (void)ThreadSafeHandle_spec;
+    return 0;
+#endif
 }

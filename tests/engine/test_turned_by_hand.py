@@ -482,6 +482,49 @@ def test_private_run_of_a_cancelled_handle_is_reported(loop, reports):
     assert context["message"].startswith("Exception in callback None")
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="3.14 has made them safe for threads")
+@pytest.mark.parametrize("ask", ["cancel", "cancelled"])
+def test_a_threadsafe_handle_waits_for_the_end_of_its_run(loop, ask):
+    started, asked, order = threading.Event(), threading.Event(), []
+
+    def callback():
+        started.set()
+        assert asked.wait(HANG)
+        time.sleep(0.01)  # the other threads are in the midst of it now
+        order.append("callback")
+
+    def other():
+        assert started.wait(HANG)
+        asked.set()
+        getattr(handle, ask)()
+        order.append("other")
+
+    threads = [threading.Thread(target=other) for _ in range(3)]
+    handle = loop.call_soon_threadsafe(callback)
+    assert isinstance(handle, asyncio.events._ThreadSafeHandle)
+    for thread in threads:
+        thread.start()
+    drain(loop, 1)
+    for thread in threads:
+        thread.join()
+    assert order == ["callback", "other", "other", "other"]
+    assert handle.cancelled() is (ask == "cancel")
+
+
+def test_a_threadsafe_handle_may_cancel_itself(loop):
+    got = []
+    handle = loop.call_soon_threadsafe(lambda: (handle.cancel(), got.append(1)))
+    drain(loop, 1)
+    assert got == [1] and handle.cancelled()
+
+
+def test_a_task_is_of_the_loop_that_makes_it(loop):
+    coro = asyncio.sleep(0)
+    with pytest.raises(TypeError, match="loop"):
+        loop.create_task(coro, loop=loop)
+    coro.close()
+
+
 def test_slow_callbacks_are_reported_by_the_logger_of_base_events(loop):
     loop.set_debug(True)
     loop.slow_callback_duration = 0.0

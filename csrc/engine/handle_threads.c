@@ -1,0 +1,101 @@
+/* Handles that several threads share: see handle_threads.h. Made by
+ * call_soon_threadsafe() (api/loop_schedule.c), run by the turn. A run costs no
+ * lock: the GIL guards the fields, and one is made for who has to wait. */
+#include "engine/handle_threads.h"
+
+#include "engine/engine.h"
+
+static int
+run_end_make(ThreadSafeHandleObject *handle)
+{
+    RunEnd *end = PyMem_RawMalloc(sizeof(*end));
+    if (end == NULL || (end->lock = PyThread_allocate_lock()) == NULL) {
+        PyMem_RawFree(end);
+        PyErr_NoMemory();
+        return -1;
+    }
+    end->waiting = 0;
+    PyThread_acquire_lock(end->lock, WAIT_LOCK); /* free: does not wait */
+    handle->run_end = end;
+    return 0;
+}
+
+int
+threadsafe_handle_wait(ThreadSafeHandleObject *handle)
+{
+    unsigned long self = PyThread_get_thread_ident();
+    while (handle->run_by != 0 && handle->run_by != self) {
+        if (handle->run_end == NULL && run_end_make(handle) < 0) {
+            return -1;
+        }
+        RunEnd *end = handle->run_end;
+        end->waiting++;
+        Py_BEGIN_ALLOW_THREADS
+        PyThread_acquire_lock(end->lock, WAIT_LOCK);
+        PyThread_release_lock(end->lock); /* the next who waits */
+        Py_END_ALLOW_THREADS
+        if (--end->waiting == 0) {
+            PyThread_free_lock(end->lock);
+            PyMem_RawFree(end);
+        }
+    }
+    return 0;
+}
+
+int
+threadsafe_handle_run(ThreadSafeHandleObject *handle)
+{
+    if (threadsafe_handle_wait(handle) < 0) {
+        return -1;
+    }
+    if (handle->handle.callback == NULL) {
+        return 0;
+    }
+    unsigned long before = handle->run_by; /* ours, in a run within a run */
+    handle->run_by = PyThread_get_thread_ident();
+    int err = handle_run_now(&handle->handle);
+    handle->run_by = before;
+    if (before == 0 && handle->run_end != NULL) {
+        PyThread_release_lock(handle->run_end->lock);
+        handle->run_end = NULL; /* belongs to those who wait */
+    }
+    return err;
+}
+
+static int
+threadsafe_entry_run(ReadyEntry *entry, Engine *engine)
+{
+    (void)engine;
+    HandleObject *handle = CONTAINER_OF(entry, HandleObject, entry);
+    handle->queued = false;
+    int err = threadsafe_handle_run((ThreadSafeHandleObject *)handle);
+    Py_DECREF(handle); /* taken by handle_push() */
+    return err;
+}
+
+static const ReadyOps threadsafe_handle_ops = {
+    .run = threadsafe_entry_run,
+    .discard = handle_discard,
+    .traverse = handle_entry_traverse,
+    .subject = handle_subject,
+};
+
+HandleObject *
+threadsafe_handle_new(Engine *engine, PyObject *callback,
+                      PyObject *const *args, Py_ssize_t nargs,
+                      PyObject *context)
+{
+    PyTypeObject *type = engine->state->threadsafe_handle_type;
+    if (type == NULL) {
+        return handle_new(engine, callback, args, nargs, context);
+    }
+    HandleObject *handle = (HandleObject *)type->tp_alloc(type, 0);
+    if (handle != NULL
+        && handle_init(handle, engine, callback, args, nargs, context) < 0) {
+        Py_CLEAR(handle);
+    }
+    if (handle != NULL) {
+        handle->entry.ops = &threadsafe_handle_ops;
+    }
+    return handle;
+}
