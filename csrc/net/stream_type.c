@@ -486,7 +486,8 @@ static PyType_Spec Stream_spec = {
     .slots = Stream_slots,
 };
 
-/* What asyncio's start_tls() and sendfile() look for on a transport. */
+/* What asyncio's start_tls() and sendfile() look for on a transport, and the
+ * most that one read takes. */
 static int
 stream_add_constants(PyTypeObject *type)
 {
@@ -502,6 +503,13 @@ stream_add_constants(PyTypeObject *type)
         if (err == 0) {
             err = PyObject_SetAttrString(object, "_start_tls_compatible",
                                          Py_True);
+        }
+        if (err == 0) {
+            PyObject *size = PyLong_FromLong(ENGINE_SCRATCH_SIZE);
+            err = size == NULL
+                      ? -1
+                      : PyObject_SetAttrString(object, "max_size", size);
+            Py_XDECREF(size);
         }
     }
     Py_XDECREF(native);

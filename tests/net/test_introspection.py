@@ -313,11 +313,7 @@ def test_a_transport_with_more_to_write_looks_as_on_asyncio(on_both):
     assert got == expected
 
 
-def test_every_public_name_of_asyncios_transport_is_there(request, on_both, kind):
-    if kind in STREAMS:
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="SocketTransport has no max_size")
-        )
+def test_every_public_name_of_asyncios_transport_is_there(on_both):
     got, expected = on_both(public)
     for ours, theirs in zip(got, expected, strict=True):
         assert theirs - ours == set()
