@@ -153,7 +153,7 @@ main() {
         [ -d "$1" ] || make_tree "$1"
         add_packages "$@" 9>&-
         ;;
-    run) in_namespace full "$@" ;;
+    run) exec unshare --mount --propagation private sh -eu "$0" full "$@" ;;
     bare)
         share_the_system "$1"
         enter "$@"

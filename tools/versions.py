@@ -61,17 +61,22 @@ class Version:
         started = time.monotonic()
         environment = {**os.environ, "PYAIO_WERROR": "1", "VENV": ".venv"}
         environment["PYTHON"] = self.interpreter.path
-        done = subprocess.run(
+        with subprocess.Popen(
             self.interpreter.command(words, self.folder),
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,
-        )
-        outcome = f"failed with exit code {done.returncode}" if done.returncode else "ok"
+        ) as process:
+            try:
+                code = process.wait()
+            except KeyboardInterrupt:
+                process.terminate()  # each step ends what it has started
+                raise
+        outcome = f"failed with exit code {code}" if code else "ok"
         say(f"Python {self.interpreter.version}: {name}: {outcome}, {_since(started)}")
-        if done.returncode:
+        if code:
             self.failures.append(name)
-        return done.returncode == 0
+        return code == 0
 
     def build(self):
         ignore = shutil.ignore_patterns(*MADE)
@@ -220,4 +225,7 @@ def verdict(versions):
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("versions: stopped; nothing is left running")

@@ -64,7 +64,7 @@ def parse_options():
     add("--jobs", type=int, default=len(os.sched_getaffinity(0)), metavar="N", help="side by side")
     add("--json", type=Path, metavar="FILE", help="also write everything to this file")
     add("--loop", choices=("pyaio", "asyncio"), default="pyaio", help="asyncio: to compare")
-    add("--time-limit", type=float, default=120.0, metavar="S", help="for one test (120)")
+    add("--time-limit", type=float, default=60.0, metavar="S", help="for one test (60)")
     add("--excluded", type=Path, default=exclusions.FILE, metavar="FILE", help="not excluded.toml")
     add("--markdown", action="store_true", help="also print the sums as Markdown")
     return parser.parse_args()

@@ -65,7 +65,7 @@ class _Process:
                 self.results[event["test"]] = Result(event["outcome"], event["detail"])
 
 
-def run_file(loop, module, without=(), limit=120.0):
+def run_file(loop, module, without=(), limit=60.0):
     """Run all tests of a file but those; *limit* is in seconds, for each test."""
     started = time.monotonic()
     whole = FileRun()
@@ -83,7 +83,7 @@ def run_file(loop, module, without=(), limit=120.0):
     return whole
 
 
-def run_alone(loop, test, limit=120.0):
+def run_alone(loop, test, limit=60.0):
     """Run one test in a process of its own, and return its Result."""
     process = _run(loop, test.partition(".")[0], limit, only=[test])
     if test in process.results:
