@@ -26,7 +26,7 @@ from pyaio._children import Children
 from pyaio._views import ReadyView, ScheduledView, SelectorView
 
 #: asyncio's own: whoever has put another in its place is to be asked.
-_RUN_IN_EXECUTOR = BaseEventLoop.run_in_executor
+_RUN_IN_EXECUTOR: Any = BaseEventLoop.run_in_executor
 
 
 class _WriteEnd(NamedTuple):
@@ -202,7 +202,10 @@ class Loop(_core.Loop, SelectorEventLoop):
     ) -> asyncio.SubprocessTransport:
         if self._children.are_ours():
             return await self._children.start(protocol, *args, **kwargs)
-        return await super()._make_subprocess_transport(protocol, *args, **kwargs)
+        transport: asyncio.SubprocessTransport = await super()._make_subprocess_transport(
+            protocol, *args, **kwargs
+        )
+        return transport
 
     # ---- transports ----
 
