@@ -6,6 +6,9 @@
 #include "net/listener.h"
 #include "net/poller.h"
 #include "net/stream.h"
+#include "tasks/future.h"
+#include "tasks/registry.h"
+#include "tasks/task.h"
 
 static PyObject *
 libuv_version(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -19,6 +22,16 @@ is_address_literal(PyObject *Py_UNUSED(module), PyObject *host)
     return PyBool_FromLong(sockaddr_is_literal(host));
 }
 
+static PyObject *
+use_layout(PyObject *module, PyObject *layout)
+{
+    return registry_use_layout(PyModule_GetState(module), layout);
+}
+
+PyDoc_STRVAR(use_layout_doc,
+             "_use_layout(layout, /)\n--\n\n"
+             "Say where asyncio keeps what debuggers read (pyaio._layout). "
+             "False where that is\nnot so: then its functions are called.");
 PyDoc_STRVAR(libuv_version_doc,
              "libuv_version()\n--\n\n"
              "The version of the libuv in use, such as '1.44.2'.");
@@ -29,6 +42,7 @@ PyDoc_STRVAR(is_address_literal_doc,
 static PyMethodDef methods[] = {
     {"libuv_version", libuv_version, METH_NOARGS, libuv_version_doc},
     {"is_address_literal", is_address_literal, METH_O, is_address_literal_doc},
+    {"_use_layout", use_layout, METH_O, use_layout_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -37,6 +51,8 @@ module_exec(PyObject *module)
 {
     ModuleState *state = PyModule_GetState(module);
     if (module_state_init(state) < 0 || handle_setup(module, state) < 0
+        || await_iter_setup(module, state) < 0
+        || future_setup(module, state) < 0 || task_setup(module, state) < 0
         || poller_setup(module, state) < 0 || stream_setup(module, state) < 0
         || listener_setup(module, state) < 0
         || loop_setup(module, state) < 0) {
@@ -55,7 +71,9 @@ static int
 module_clear(PyObject *module)
 {
     ModuleState *state = PyModule_GetState(module);
-    handle_free_list_clear(state); /* needs the types */
+    handle_free_list_clear(state); /* these need the types */
+    future_free_lists_clear(state);
+    await_iter_free_list_clear(state);
     module_state_clear(state);
     return 0;
 }

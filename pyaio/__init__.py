@@ -9,9 +9,16 @@ or, with a loop factory, ``asyncio.Runner(loop_factory=pyaio.new_event_loop)``,
 or, without touching the program at all, ``python -m pyaio program.py``.
 """
 
-from pyaio._core import __version__, libuv_version
+import sys
+
+from pyaio._core import Future, Task, __version__, libuv_version
 from pyaio._loop import Loop
 from pyaio._run import new_event_loop, run
+
+if sys.version_info >= (3, 14):
+    from pyaio import _layout
+
+    _layout.adopt()
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = (
     "EventLoopPolicy",
+    "Future",
     "Loop",
+    "Task",
     "__version__",
     "install",
     "libuv_version",

@@ -258,32 +258,14 @@ static PyType_Spec Loop_spec = {
 };
 
 /* A type has one slot for methods, and ours come from several files. */
-static int
-add_methods(PyTypeObject *type, PyMethodDef *methods)
-{
-    for (PyMethodDef *method = methods; method->ml_name != NULL; method++) {
-        PyObject *descriptor = PyDescr_NewMethod(type, method);
-        if (descriptor == NULL) {
-            return -1;
-        }
-        int err = PyObject_SetAttrString((PyObject *)type, method->ml_name,
-                                         descriptor);
-        Py_DECREF(descriptor);
-        if (err < 0) {
-            return -1;
-        }
-    }
-    return 0;
-}
-
 int
 loop_setup(PyObject *module, ModuleState *state)
 {
     state->loop_type = module_add_type(module, &Loop_spec, NULL);
     if (state->loop_type == NULL
-        || add_methods(state->loop_type, loop_run_methods) < 0
-        || add_methods(state->loop_type, loop_turn_methods) < 0) {
+        || module_add_methods(state->loop_type, loop_run_methods) < 0
+        || module_add_methods(state->loop_type, loop_turn_methods) < 0) {
         return -1;
     }
-    return add_methods(state->loop_type, loop_net_methods);
+    return module_add_methods(state->loop_type, loop_net_methods);
 }

@@ -10,6 +10,9 @@ typedef struct LoopObject {
     PyObject *task_factory; /* owned, or NULL for none */
 } LoopObject;
 
+_Static_assert(offsetof(LoopObject, engine) == offsetof(EngineOwner, engine),
+               "engine_of_loop() finds the engine");
+
 /* The methods, by the file that defines them. */
 extern PyMethodDef loop_schedule_methods[]; /* loop_schedule.c */
 extern PyMethodDef loop_run_methods[];      /* loop_run.c */

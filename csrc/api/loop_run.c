@@ -2,6 +2,7 @@
 #include "api/loop.h"
 #include "engine/overrides.h"
 #include "engine/signals.h"
+#include "tasks/registry.h"
 
 static PyObject *
 Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
@@ -17,6 +18,7 @@ Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
     }
     engine->running = true;
     int err = engine_run(engine);
+    registry_end_run(engine);
     engine->running = false;
     if (err < 0) {
         return NULL;

@@ -9,6 +9,7 @@
 #include "engine/overrides.h"
 #include "engine/replaced.h"
 #include "tasks/factory.h"
+#include "tasks/task.h"
 
 #include <math.h>
 
@@ -384,10 +385,17 @@ Loop__timer_handle_cancelled(LoopObject *Py_UNUSED(self),
 static PyObject *
 Loop_create_future(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return factory_new_future(&self->engine);
+    ModuleState *state = self->engine.state;
+    int replaced = factory_future_is_replaced(state);
+    if (replaced == 0) {
+        return future_new(&self->engine);
+    }
+    return replaced < 0 ? NULL
+                        : PyObject_CallMethod(state->base_event_loop,
+                                              "create_future", "O", self);
 }
 
-/* With a task factory, in debug mode, or with keywords that not every version
+/* With a task factory, a replaced class, or keywords that not every version
  * takes: asyncio's own method decides. */
 static PyObject *
 create_task_as_asyncio(LoopObject *self, PyObject *const *args,
@@ -415,19 +423,52 @@ create_task_as_asyncio(LoopObject *self, PyObject *const *args,
     return task;
 }
 
-/* True for name= and context= and nothing else: what every version takes. */
+/* Whether a task factory does what we do: none, or asyncio's eager one. */
 static bool
-has_common_keywords(ModuleState *state, PyObject *kwnames)
+is_own_factory(LoopObject *self, TaskOptions *options)
+{
+    if (self->task_factory == NULL) {
+        return true;
+    }
+#if PYAIO_TASKS_START_EAGERLY
+    options->eager_start = true;
+    return self->task_factory == self->engine.state->eager_task_factory;
+#else
+    (void)options;
+    return false;
+#endif
+}
+
+/* Takes the keywords of create_task(). 1 when there are others, which asyncio's
+ * method knows or refuses, 0 when not, -1 with an exception set. */
+static int
+has_other_options(ModuleState *state, PyObject *const *values,
+                  PyObject *kwnames, TaskOptions *options)
 {
     Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
     for (Py_ssize_t i = 0; i < count; i++) {
         PyObject *name = PyTuple_GET_ITEM(kwnames, i);
-        if (PyUnicode_Compare(name, STATE_NAME(state, context)) != 0
-            && PyUnicode_CompareWithASCIIString(name, "name") != 0) {
-            return false;
+        if (PyUnicode_Compare(name, STATE_NAME(state, name)) == 0) {
+            options->name = values[i];
+        }
+        else if (PyUnicode_Compare(name, STATE_NAME(state, context)) == 0) {
+            options->context = values[i];
+        }
+#if PYAIO_CREATE_TASK_STARTS_EAGERLY
+        else if (PyUnicode_Compare(name, STATE_NAME(state, eager_start))
+                 == 0) {
+            int eager = PyObject_IsTrue(values[i]);
+            if (eager < 0) {
+                return -1;
+            }
+            options->eager_start = eager;
+        }
+#endif
+        else {
+            return 1;
         }
     }
-    return true;
+    return 0;
 }
 
 static PyObject *
@@ -435,14 +476,24 @@ Loop_create_task(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {
     Engine *engine = &self->engine;
-    if (nargs != 1 || engine->debug || self->task_factory != NULL
-        || !has_common_keywords(engine->state, kwnames)) {
-        return create_task_as_asyncio(self, args, nargs, kwnames);
+    TaskOptions options = {0};
+    int foreign = factory_task_is_replaced(engine->state);
+    if (foreign == 0) {
+        foreign = nargs != 1 || !is_own_factory(self, &options);
+    }
+    if (foreign == 0) {
+        foreign =
+            has_other_options(engine->state, args + 1, kwnames, &options);
+    }
+    if (foreign != 0) {
+        return foreign < 0
+                   ? NULL
+                   : create_task_as_asyncio(self, args, nargs, kwnames);
     }
     if (engine_check_closed(engine) < 0) {
         return NULL;
     }
-    return factory_new_task(engine, args, kwnames);
+    return task_new(engine, args[0], &options);
 }
 
 /* ---- the table ---- */

@@ -4,6 +4,7 @@
 #define PYAIO_BASE_COMPAT_H
 
 #include <Python.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <structmember.h>
 
@@ -37,6 +38,60 @@ PyErr_SetRaisedException(PyObject *exc)
 /* call_soon_threadsafe() returns a handle of which other threads may wait for
  * the run: asyncio.events._ThreadSafeHandle. */
 #define PYAIO_THREADSAFE_HANDLES (PY_VERSION_HEX >= 0x030E0000)
+/* asyncio's registry of tasks is in fields of the thread and of the tasks. */
+#define PYAIO_TASKS_IN_FIELDS (PY_VERSION_HEX >= 0x030E0000)
+/* Eager tasks, and Task.get_context(). */
+#define PYAIO_TASKS_START_EAGERLY (PY_VERSION_HEX >= 0x030C0000)
+#define PYAIO_TASK_SHOWS_CONTEXT (PY_VERSION_HEX >= 0x030C0000)
+#if PYAIO_TASKS_START_EAGERLY
+#define PYAIO_EAGER_START_KEYWORD "eager_start"
+#define PYAIO_EAGER_START_FORMAT "p"
+#define PYAIO_EAGER_START_SIGNATURE ", eager_start=False"
+#else
+#define PYAIO_EAGER_START_KEYWORD NULL
+#define PYAIO_EAGER_START_FORMAT ""
+#define PYAIO_EAGER_START_SIGNATURE ""
+#endif
+/* create_task() passes every keyword on to Task(). */
+#define PYAIO_CREATE_TASK_STARTS_EAGERLY (PY_VERSION_HEX >= 0x030E0000)
+/* Task() refuses what is no contextvars.Context. */
+#define PYAIO_TASK_CHECKS_CONTEXT (PY_VERSION_HEX >= 0x030F0000)
+/* A second Future.__init__() is an error. */
+#define PYAIO_FUTURE_INITS_ONCE (PY_VERSION_HEX >= 0x030F0000)
+/* The last uncancel() takes back a cancel() that has not been thrown yet. */
+#define PYAIO_UNCANCEL_REVOKES (PY_VERSION_HEX >= 0x030D0000)
+/* set_exception(StopIteration) gives a RuntimeError instead of a TypeError. */
+#define PYAIO_STOP_ITERATION_IS_WRAPPED (PY_VERSION_HEX >= 0x030D0000)
+/* throw() of an iterator with three arguments is deprecated. */
+#define PYAIO_THROW_WARNS (PY_VERSION_HEX >= 0x030C0000)
+/* asyncio.Future is a heap type, whose tp_traverse visits the type. */
+#define PYAIO_BASE_VISITS_TYPE (PY_VERSION_HEX >= 0x030C0000)
+/* What a step of a finished task calls itself. */
+#if PY_VERSION_HEX >= 0x030E0000
+#define PYAIO_STEP_NAME "__step"
+#else
+#define PYAIO_STEP_NAME "_step"
+#endif
+/* Which function asyncio.Future() asks for the current loop. */
+#if PY_VERSION_HEX >= 0x030C0000
+#define PYAIO_GET_EVENT_LOOP "get_event_loop"
+#else
+#define PYAIO_GET_EVENT_LOOP "_get_event_loop"
+#endif
+
+static inline bool
+compat_is_finalizing(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
+#if PY_VERSION_HEX < 0x030D0000
+#define PyThreadState_GetUnchecked _PyThreadState_UncheckedGet
+#endif
 
 /* asyncio.Server._attach() and _detach() take the transport since 3.13. */
 #define PYAIO_SERVER_KNOWS_TRANSPORTS (PY_VERSION_HEX >= 0x030D0000)
@@ -71,8 +126,10 @@ PyErr_SetRaisedException(PyObject *exc)
 /* A free list of objects is safe while one thread at a time runs Python. */
 #ifdef Py_GIL_DISABLED
 #define PYAIO_FREE_LISTS 0
+#define PYAIO_FREE_THREADED 1
 #else
 #define PYAIO_FREE_LISTS 1
+#define PYAIO_FREE_THREADED 0
 #endif
 
 #endif

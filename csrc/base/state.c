@@ -47,8 +47,12 @@ module_state_init(ModuleState *state)
     }
     STATE_IMPORTS(X)
 #undef X
-    state->loop_keyword = PyTuple_Pack(1, STATE_NAME(state, loop));
-    return state->loop_keyword ? probe_format_callback(state) : -1;
+    state->context_keyword = PyTuple_Pack(1, STATE_NAME(state, context));
+    state->msg_keyword = PyTuple_Pack(1, STATE_NAME(state, msg));
+    if (state->context_keyword == NULL || state->msg_keyword == NULL) {
+        return -1;
+    }
+    return probe_format_callback(state);
 }
 
 int
@@ -61,10 +65,17 @@ module_state_traverse(ModuleState *state, visitproc visit, void *arg)
     Py_VISIT(state->stream_type);
     Py_VISIT(state->listener_type);
     Py_VISIT(state->poller_type);
+    Py_VISIT(state->future_type);
+    Py_VISIT(state->task_type);
+    Py_VISIT(state->await_iter_type);
 #define X(name, module, attribute) Py_VISIT(state->name);
     STATE_IMPORTS(X)
 #undef X
-    Py_VISIT(state->loop_keyword);
+    Py_VISIT(state->context_keyword);
+    Py_VISIT(state->msg_keyword);
+    Py_VISIT(state->all_tasks_data);
+    Py_VISIT(state->all_tasks_iterating);
+    Py_VISIT(state->all_tasks_remove);
     return 0;
 }
 
@@ -78,13 +89,75 @@ module_state_clear(ModuleState *state)
     Py_CLEAR(state->stream_type);
     Py_CLEAR(state->listener_type);
     Py_CLEAR(state->poller_type);
+    Py_CLEAR(state->future_type);
+    Py_CLEAR(state->task_type);
+    Py_CLEAR(state->await_iter_type);
 #define X(name, module, attribute) Py_CLEAR(state->name);
     STATE_IMPORTS(X)
 #undef X
-    Py_CLEAR(state->loop_keyword);
+    Py_CLEAR(state->context_keyword);
+    Py_CLEAR(state->msg_keyword);
+    Py_CLEAR(state->all_tasks_data);
+    Py_CLEAR(state->all_tasks_iterating);
+    Py_CLEAR(state->all_tasks_remove);
 #define X(name) Py_CLEAR(state->names.name);
     STATE_NAMES(X)
 #undef X
+}
+
+ModuleState *
+module_state_of_dying(PyObject *object)
+{
+    PyObject *module = ((PyHeapTypeObject *)Py_TYPE(object))->ht_module;
+    return module != NULL && PyModule_GetDef(module) == &core_module
+               ? PyModule_GetState(module)
+               : NULL;
+}
+
+/* Steals `descriptor`, NULL on failure. */
+static int
+add_descriptor(PyTypeObject *type, const char *name, PyObject *descriptor)
+{
+    if (descriptor == NULL) {
+        return -1;
+    }
+    int err = PyObject_SetAttrString((PyObject *)type, name, descriptor);
+    Py_DECREF(descriptor);
+    return err;
+}
+
+static bool
+defines(PyTypeObject *type, const char *name)
+{
+    return PyDict_GetItemString(type->tp_dict, name) != NULL;
+}
+
+int
+module_add_methods(PyTypeObject *type, PyMethodDef *methods)
+{
+    for (PyMethodDef *method = methods; method->ml_name; method++) {
+        if (!defines(type, method->ml_name)
+            && add_descriptor(type, method->ml_name,
+                              PyDescr_NewMethod(type, method))
+                   < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
+int
+module_add_getset(PyTypeObject *type, PyGetSetDef *getset)
+{
+    for (PyGetSetDef *attribute = getset; attribute->name; attribute++) {
+        if (!defines(type, attribute->name)
+            && add_descriptor(type, attribute->name,
+                              PyDescr_NewGetSet(type, attribute))
+                   < 0) {
+            return -1;
+        }
+    }
+    return 0;
 }
 
 PyTypeObject *

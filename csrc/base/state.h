@@ -6,24 +6,34 @@
 #ifndef PYAIO_BASE_STATE_H
 #define PYAIO_BASE_STATE_H
 
+#include "base/compat.h"
+
 #include <Python.h>
+#include <stdbool.h>
+#include <stdint.h>
 
 /* Names looked up at run time, interned once: STATE_NAME(state, call_at). */
 #define STATE_NAMES(X)                                                        \
+    X(Future)                                                                 \
+    X(Task)                                                                   \
+    X(_asyncio_future_blocking)                                               \
     X(_attach)                                                                \
     X(_call_connection_lost)                                                  \
     X(_check_callback)                                                        \
     X(_detach)                                                                \
+    X(_loop)                                                                  \
     X(_process_events)                                                        \
     X(_process_self_data)                                                     \
     X(_run_once)                                                              \
     X(_selector)                                                              \
     X(_write_to_self)                                                         \
-    X(callback)                                                               \
+    X(add_done_callback)                                                      \
     X(buffer_updated)                                                         \
     X(call_at)                                                                \
     X(call_exception_handler)                                                 \
     X(call_soon)                                                              \
+    X(callback)                                                               \
+    X(cancel)                                                                 \
     X(close)                                                                  \
     X(connection_lost)                                                        \
     X(connection_made)                                                        \
@@ -31,30 +41,39 @@
     X(create_future)                                                          \
     X(create_task)                                                            \
     X(data_received)                                                          \
-    X(delay)                                                                  \
     X(debug)                                                                  \
+    X(delay)                                                                  \
     X(done)                                                                   \
+    X(eager_start)                                                            \
     X(eof_received)                                                           \
-    X(family)                                                                 \
     X(exception)                                                              \
+    X(family)                                                                 \
     X(fileno)                                                                 \
     X(get_buffer)                                                             \
+    X(get_debug)                                                              \
+    X(get_loop)                                                               \
     X(handle)                                                                 \
+    X(is_running)                                                             \
     X(loop)                                                                   \
     X(message)                                                                \
+    X(msg)                                                                    \
+    X(name)                                                                   \
     X(pause_writing)                                                          \
     X(peername)                                                               \
     X(proto)                                                                  \
     X(protocol)                                                               \
+    X(result)                                                                 \
     X(resume_writing)                                                         \
     X(run)                                                                    \
     X(select)                                                                 \
+    X(send)                                                                   \
     X(set_exception)                                                          \
     X(set_result)                                                             \
     X(slow_callback_duration)                                                 \
     X(socket)                                                                 \
     X(sockname)                                                               \
     X(source_traceback)                                                       \
+    X(throw)                                                                  \
     X(time)                                                                   \
     X(transport)                                                              \
     X(type)                                                                   \
@@ -62,19 +81,55 @@
     X(when)
 
 /* Taken from the standard library when the module is made. */
+/* The registry of tasks (tasks/registry.h). */
+#if PYAIO_TASKS_IN_FIELDS
+#define TASK_IMPORTS(X)                                                       \
+    X(add_awaiter, "_asyncio", "future_add_to_awaited_by")                    \
+    X(remove_awaiter, "_asyncio", "future_discard_from_awaited_by")           \
+    X(enter_task, "_asyncio", "_enter_task")                                  \
+    X(leave_task, "_asyncio", "_leave_task")                                  \
+    X(register_task, "_asyncio", "_register_task")                            \
+    X(unregister_task, "_asyncio", "_unregister_task")                        \
+    X(register_eager_task, "_asyncio", "_register_eager_task")                \
+    X(unregister_eager_task, "_asyncio", "_unregister_eager_task")            \
+    X(swap_current_task, "_asyncio", "_swap_current_task")                    \
+    X(eager_task_factory, "asyncio", "eager_task_factory")
+#elif PYAIO_TASKS_START_EAGERLY
+#define TASK_IMPORTS(X)                                                       \
+    X(current_tasks, "asyncio.tasks", "_current_tasks")                       \
+    X(all_tasks, "asyncio.tasks", "_scheduled_tasks")                         \
+    X(eager_tasks, "asyncio.tasks", "_eager_tasks")                           \
+    X(eager_task_factory, "asyncio", "eager_task_factory")
+#else
+#define TASK_IMPORTS(X)                                                       \
+    X(current_tasks, "asyncio.tasks", "_current_tasks")                       \
+    X(all_tasks, "asyncio.tasks", "_all_tasks")
+#endif
+
 #define STATE_IMPORTS(X)                                                      \
+    X(asyncio_future, "asyncio", "Future")                                    \
+    X(asyncio_task, "asyncio", "Task")                                        \
     X(base_event_loop, "asyncio.base_events", "BaseEventLoop")                \
     X(buffered_protocol, "asyncio.protocols", "BufferedProtocol")             \
+    X(cancelled_error, "asyncio", "CancelledError")                           \
     X(extract_stack, "asyncio.format_helpers", "extract_stack")               \
     X(format_callback, "asyncio.format_helpers", "_format_callback_source")   \
     X(format_handle, "asyncio.base_events", "_format_handle")                 \
-    X(future_type, "asyncio", "Future")                                       \
+    X(futures_namespace, "asyncio.futures", "__dict__")                       \
+    X(future_repr, "asyncio.base_futures", "_future_repr")                    \
+    X(get_event_loop, "asyncio.events", PYAIO_GET_EVENT_LOOP)                 \
+    X(invalid_state_error, "asyncio", "InvalidStateError")                    \
+    X(iscoroutine, "asyncio.coroutines", "iscoroutine")                       \
     X(logger, "asyncio.log", "logger")                                        \
     X(set_result_unless_cancelled, "asyncio.futures",                         \
       "_set_result_unless_cancelled")                                         \
     X(socket_type, "socket", "socket")                                        \
-    X(task_type, "asyncio", "Task")                                           \
-    X(transport_socket, "asyncio.trsock", "TransportSocket")
+    X(task_get_stack, "asyncio.base_tasks", "_task_get_stack")                \
+    X(task_print_stack, "asyncio.base_tasks", "_task_print_stack")            \
+    X(task_repr, "asyncio.base_tasks", "_task_repr")                          \
+    X(tasks_namespace, "asyncio.tasks", "__dict__")                           \
+    X(transport_socket, "asyncio.trsock", "TransportSocket")                  \
+    TASK_IMPORTS(X)
 
 typedef struct HandleObject HandleObject;
 
@@ -82,6 +137,27 @@ typedef struct HandleFreeList {
     HandleObject *head; /* linked through HandleObject.loop */
     int count;
 } HandleFreeList;
+
+/* Objects of one of our types to use again, linked through a field of theirs. */
+typedef struct ObjectFreeList {
+    PyObject *head;
+    int count;
+} ObjectFreeList;
+
+/* Where asyncio keeps what debuggers read, as offsets in bytes: the first six in
+ * tasks and futures, the others in the thread's state. */
+typedef struct TaskLayout {
+    bool proved;
+    Py_ssize_t name;
+    Py_ssize_t coro;
+    Py_ssize_t awaited_by;
+    Py_ssize_t is_task;
+    Py_ssize_t awaited_by_is_set;
+    Py_ssize_t node;
+    Py_ssize_t running_loop;
+    Py_ssize_t running_task;
+    Py_ssize_t tasks_head;
+} TaskLayout;
 
 typedef struct ModuleState {
     PyTypeObject *handle_type;
@@ -91,6 +167,9 @@ typedef struct ModuleState {
     PyTypeObject *stream_type;
     PyTypeObject *listener_type;
     PyTypeObject *poller_type;
+    PyTypeObject *future_type;
+    PyTypeObject *task_type;
+    PyTypeObject *await_iter_type;
 
 #define X(name, module, attribute) PyObject *name;
     STATE_IMPORTS(X)
@@ -102,14 +181,26 @@ typedef struct ModuleState {
 #undef X
     } names;
 
-    PyObject *loop_keyword; /* ("loop",) */
+    PyObject *context_keyword; /* ("context",) */
+    PyObject *msg_keyword;     /* ("msg",) */
+
+    /* Of asyncio's WeakSet of tasks, before 3.14: its set of weak references,
+     * its set of iterations that go on, the callback of its references. */
+    PyObject *all_tasks_data;
+    PyObject *all_tasks_iterating;
+    PyObject *all_tasks_remove;
+    TaskLayout task_layout; /* since 3.14 */
+    uint64_t task_count;    /* for automatic names */
 
     /* asyncio's helper has a `debug` argument since 3.13. */
     int format_callback_takes_debug;
 
-    /* Handles to use again; empty in free-threaded builds. */
+    /* Objects to use again; empty in free-threaded builds. */
     HandleFreeList free_handles;
     HandleFreeList free_timer_handles;
+    ObjectFreeList free_futures;
+    ObjectFreeList free_tasks;
+    ObjectFreeList free_await_iters;
 } ModuleState;
 
 /* Defined by module.c; what PyType_GetModuleByDef() looks for. */
@@ -122,6 +213,14 @@ extern struct PyModuleDef core_module;
 int module_state_init(ModuleState *state);
 int module_state_traverse(ModuleState *state, visitproc visit, void *arg);
 void module_state_clear(ModuleState *state);
+
+/* The state of the module that made the type of an object that dies; NULL when
+ * the collector has taken the two apart, and for types made by programs. */
+ModuleState *module_state_of_dying(PyObject *object);
+
+/* Adds what the type does not define itself. -1 with an exception set. */
+int module_add_methods(PyTypeObject *type, PyMethodDef *methods);
+int module_add_getset(PyTypeObject *type, PyGetSetDef *getset);
 
 /* Creates a heap type of the module under `base` (borrowed, may be NULL) and
  * adds it to the module by its name. New reference, NULL on failure. */

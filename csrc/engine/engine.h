@@ -29,6 +29,7 @@ enum {
     OVERRIDE_WRITE_TO_SELF = 16,
     OVERRIDE_PROCESS_EVENTS = 32,
     OVERRIDE_SELECTOR = 64, /* `_selector`, or its select() */
+    OVERRIDE_GET_DEBUG = 128,
     /* A poll goes through the selector's select() and _process_events(). */
     OVERRIDE_POLL = OVERRIDE_PROCESS_EVENTS | OVERRIDE_SELECTOR,
 };
@@ -78,6 +79,8 @@ struct Engine {
     bool stopping;
     bool closed;
     bool debug;
+    bool lingering; /* asyncio's entry of the current task is that of the last
+                       one that ran (tasks/registry_sets.c) */
     PyObject *current_handle; /* debug mode: what runs; may be NULL */
 
     /* Replaced methods. */
@@ -87,6 +90,18 @@ struct Engine {
 
     char *scratch; /* shared read buffer; NULL until needed */
 };
+
+/* The head of every Loop object (api/loop.h), for who has only the loop. */
+typedef struct EngineOwner {
+    PyObject_HEAD
+    Engine engine;
+} EngineOwner;
+
+static inline Engine *
+engine_of_loop(PyObject *loop)
+{
+    return &((EngineOwner *)loop)->engine;
+}
 
 /* Bytes in Engine.scratch: what one read of a stream takes at the most, as in
  * asyncio (_SelectorTransport.max_size). Pages never touched cost nothing. */

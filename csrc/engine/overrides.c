@@ -7,7 +7,7 @@ typedef struct Watched {
     unsigned flag;
 } Watched;
 
-#define WATCHED_COUNT 6
+#define WATCHED_COUNT 7
 
 static void
 watched_methods(ModuleState *state, Watched watched[WATCHED_COUNT])
@@ -20,6 +20,7 @@ watched_methods(ModuleState *state, Watched watched[WATCHED_COUNT])
         (Watched){STATE_NAME(state, _write_to_self), OVERRIDE_WRITE_TO_SELF};
     watched[5] =
         (Watched){STATE_NAME(state, _process_events), OVERRIDE_PROCESS_EVENTS};
+    watched[6] = (Watched){STATE_NAME(state, get_debug), OVERRIDE_GET_DEBUG};
 }
 
 /* 1 when the type's method is not our own, 0 when it is, -1 on error. */

@@ -141,6 +141,28 @@ report_contain(Engine *engine, int err, PyObject *subject)
                          "transport", subject, NULL);
 }
 
+int
+report_to_loop(PyObject *loop, PyObject *message, ...)
+{
+    PyObject *context = PyDict_New();
+    if (context == NULL
+        || PyDict_SetItemString(context, "message", message) < 0) {
+        Py_XDECREF(context);
+        return -1;
+    }
+    va_list pairs;
+    va_start(pairs, message);
+    int err = context_add_pairs(context, pairs);
+    va_end(pairs);
+    PyObject *result =
+        err < 0 ? NULL
+                : PyObject_CallMethod(loop, "call_exception_handler", "O",
+                                      context);
+    Py_DECREF(context);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 void
 report_unraisable(const char *where)
 {

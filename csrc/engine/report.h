@@ -23,6 +23,11 @@ int report_callback(Engine *engine, PyObject *handle, PyObject *callback,
  * KeyboardInterrupt, on behalf of `subject`; returns as report_raised(). */
 int report_contain(Engine *engine, int err, PyObject *subject);
 
+/* loop.call_exception_handler() of any loop, with `message` (a str) and the pairs
+ * as above, PyObject values: what finalizers have to say. -1 with an exception
+ * set. Borrows everything. */
+int report_to_loop(PyObject *loop, PyObject *message, ...);
+
 /* Writes the raised exception to sys.unraisablehook: for finalizers and for
  * failures while something is being undone. */
 void report_unraisable(const char *where);

@@ -1,49 +1,28 @@
-/* Futures and tasks are asyncio's own; this is the seam at which they become
- * ours. Called by the Loop's create_future() and create_task(). */
+/* Which class loop.create_future() and loop.create_task() make: ours, unless
+ * somebody has put another one in the place of asyncio's. */
 #include "tasks/factory.h"
 
-PyObject *
-factory_new_future(Engine *engine)
+/* asyncio's loop looks its classes up in their modules at each call. */
+static int
+is_replaced(PyObject *namespace, PyObject *name, PyObject *original)
 {
-    PyObject *loop = engine->loop;
-    return PyObject_Vectorcall(engine->state->future_type, &loop, 0,
-                               engine->state->loop_keyword);
+    PyObject *found = PyDict_GetItemWithError(namespace, name);
+    if (found == NULL && PyErr_Occurred()) {
+        return -1;
+    }
+    return found != original;
 }
 
-/* kwnames + ("loop",). */
-static PyObject *
-add_loop_keyword(Engine *engine, PyObject *kwnames)
+int
+factory_future_is_replaced(ModuleState *state)
 {
-    if (kwnames == NULL) {
-        return Py_NewRef(engine->state->loop_keyword);
-    }
-    return PySequence_Concat(kwnames, engine->state->loop_keyword);
+    return is_replaced(state->futures_namespace, STATE_NAME(state, Future),
+                       state->asyncio_future);
 }
 
-PyObject *
-factory_new_task(Engine *engine, PyObject *const *args, PyObject *kwnames)
+int
+factory_task_is_replaced(ModuleState *state)
 {
-    PyObject *few[4];
-    PyObject **values = few;
-    Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    if (count + 2 > (Py_ssize_t)Py_ARRAY_LENGTH(few)) {
-        values = PyMem_New(PyObject *, count + 2);
-        if (values == NULL) {
-            return PyErr_NoMemory();
-        }
-    }
-    for (Py_ssize_t i = 0; i <= count; i++) {
-        values[i] = args[i];
-    }
-    values[count + 1] = engine->loop;
-    PyObject *task = NULL;
-    PyObject *names = add_loop_keyword(engine, kwnames);
-    if (names != NULL) {
-        task = PyObject_Vectorcall(engine->state->task_type, values, 1, names);
-        Py_DECREF(names);
-    }
-    if (values != few) {
-        PyMem_Free(values);
-    }
-    return task;
+    return is_replaced(state->tasks_namespace, STATE_NAME(state, Task),
+                       state->asyncio_task);
 }

@@ -1,17 +1,13 @@
-/* Futures and tasks of a loop: the one place that says of which classes they
- * are. */
+/* Which class loop.create_future() and loop.create_task() make. */
 #ifndef PYAIO_TASKS_FACTORY_H
 #define PYAIO_TASKS_FACTORY_H
 
-#include "engine/engine.h"
+#include "base/state.h"
 
-/* loop.create_future(). New reference, NULL on failure. */
-PyObject *factory_new_future(Engine *engine);
-
-/* A task of the loop for a coroutine, with the keywords of create_task() as a
- * vectorcall passes them: values behind `coro` in args, names in kwnames, or
- * NULL. New reference, NULL on failure. */
-PyObject *factory_new_task(Engine *engine, PyObject *const *args,
-                           PyObject *kwnames);
+/* 1 when asyncio.futures.Future or asyncio.tasks.Task is not the class that it
+ * was when pyaio was imported, 0 when it is, -1 with an exception set: then
+ * asyncio's own methods of the loop have to make the object. */
+int factory_future_is_replaced(ModuleState *state);
+int factory_task_is_replaced(ModuleState *state);
 
 #endif

@@ -302,7 +302,7 @@ def states_of_a_future(loop):
             future.set_exception(LookupError("mine"))
             future.exception()
         found.append(shown(future))
-    return type(found[0]), found[1:]
+    return isinstance(found[0], asyncio.Future), found[1:]
 
 
 async def child():
@@ -319,7 +319,7 @@ def states_of_a_task(loop):
     cancelled.cancel()
     found.append(shown(cancelled))
     drain(loop)
-    return type(task), [*found, shown(cancelled)]
+    return isinstance(task, asyncio.Task), [*found, shown(cancelled)]
 
 
 @pytest.mark.parametrize("debug", [False, True])

@@ -3,10 +3,14 @@
 The tests make loops in four ways: by the policy, by asyncio.SelectorEventLoop, by
 asyncio.EventLoop (3.13) and, with the part that needs no sockets, by
 asyncio.BaseEventLoop. After install() all of them give a pyaio.Loop.
+
+Futures and tasks have an implementation in C and one in Python, and the tests run on
+both: in the files about them, pyaio's classes take the place of the one in C. In the
+others they are what the loop makes.
 """
 
 import asyncio
-from asyncio import base_events, unix_events
+from asyncio import base_events, futures, tasks, unix_events
 
 import pyaio
 
@@ -32,8 +36,11 @@ class SwappedBaseLoop(SwappedLoop):
     _sendfile_native = base_events.BaseEventLoop._sendfile_native
 
 
-def install():
-    """To be called before a module of test.test_asyncio is imported."""
+ABOUT_TASKS = ("test_futures", "test_futures2", "test_tasks", "test_eager_task_factory")
+
+
+def install(file):
+    """To be called before this file of test.test_asyncio is imported."""
     policy = getattr(unix_events, "_UnixDefaultEventLoopPolicy", None) or (
         unix_events._DefaultEventLoopPolicy
     )
@@ -44,3 +51,6 @@ def install():
                 setattr(module, name, SwappedLoop)
     for module in (asyncio, base_events):
         module.BaseEventLoop = SwappedBaseLoop
+    if file in ABOUT_TASKS:
+        futures._CFuture = pyaio.Future
+        tasks._CTask = pyaio.Task

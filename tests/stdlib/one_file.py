@@ -112,7 +112,7 @@ def run(options, results):
     if options.loop == "pyaio":
         from tests.stdlib import loop_swap
 
-        loop_swap.install()
+        loop_swap.install(options.module)
     suite = unittest.defaultTestLoader.loadTestsFromName(f"{PACKAGE}.{options.module}")
     tests = list(all_tests(suite))
     write({"tests": [short_id(test) for test in tests]})

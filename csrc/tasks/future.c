@@ -1,0 +1,297 @@
+/* What futures do: become done, give their result. Called by their methods
+ * (future_methods.c) and by tasks; the callbacks are in future_callbacks.c.
+ *
+ * Follows asyncio.Future of the running version, which is the oracle for every
+ * message and every order of events. */
+#include "tasks/future.h"
+
+#include "base/compat.h"
+#include "engine/overrides.h"
+
+/* ---- making ---- */
+
+/* Debug mode: where the future was made. Our frames are not Python's, so the
+ * current one is the caller's. */
+static int
+take_traceback(FutureObject *future)
+{
+    PyObject *frame = (PyObject *)PyEval_GetFrame();
+    future->source_traceback = PyObject_CallOneArg(
+        future->state->extract_stack, frame ? frame : Py_None);
+    return future->source_traceback == NULL ? -1 : 0;
+}
+
+/* loop.get_debug(), of any loop: 1, 0, -1 with an exception set. */
+static int
+loop_debug(FutureObject *future)
+{
+    Engine *engine = future->engine;
+    if (engine != NULL) {
+        if (overrides_check(engine) < 0) {
+            return -1;
+        }
+        if (!(engine->overrides & OVERRIDE_GET_DEBUG)) {
+            return engine->debug;
+        }
+    }
+    PyObject *debug = PyObject_CallMethodNoArgs(
+        future->loop, STATE_NAME(future->state, get_debug));
+    int truth = debug ? PyObject_IsTrue(debug) : -1;
+    Py_XDECREF(debug);
+    return truth;
+}
+
+/* The source traceback, where debug mode asks for one. */
+static int
+note_origin(FutureObject *future)
+{
+    int debug = loop_debug(future);
+    return debug > 0 && !compat_is_finalizing() ? take_traceback(future)
+                                                : debug;
+}
+
+/* A second __init__(): before 3.15 it makes a future anew; a task would have two
+ * coroutines to step. */
+static int
+prepare_again(FutureObject *future)
+{
+    ModuleState *state = future->state;
+    if (PYAIO_FUTURE_INITS_ONCE
+        || PyObject_TypeCheck((PyObject *)future, state->task_type)) {
+        PyErr_Format(PyExc_RuntimeError, "%s object is already initialized",
+                     future_type_name(future));
+        return -1;
+    }
+    future_reset(future);
+    return 0;
+}
+
+int
+future_init(FutureObject *future, PyObject *loop)
+{
+    ModuleState *state = future->state;
+    if (future->loop != NULL && prepare_again(future) < 0) {
+        return -1;
+    }
+    future->loop = loop != NULL && loop != Py_None
+                       ? Py_NewRef(loop)
+                       : PyObject_CallNoArgs(state->get_event_loop);
+    if (future->loop == NULL) {
+        return -1;
+    }
+    if (PyObject_TypeCheck(future->loop, state->loop_type)) {
+        future->engine = engine_of_loop(future->loop);
+    }
+    return note_origin(future) < 0 ? -1 : 0;
+}
+
+FutureObject *
+future_make(Engine *engine, PyTypeObject *type, ObjectFreeList *list)
+{
+    FutureObject *future = future_alloc(engine->state, type, list);
+    if (future == NULL) {
+        return NULL;
+    }
+    future->loop = Py_NewRef(engine->loop);
+    future->engine = engine;
+    if (note_origin(future) < 0) {
+        Py_CLEAR(future);
+    }
+    return future;
+}
+
+PyObject *
+future_new(Engine *engine)
+{
+    ModuleState *state = engine->state;
+    return (PyObject *)future_make(engine, state->future_type,
+                                   &state->free_futures);
+}
+
+int
+future_check_alive(FutureObject *future)
+{
+    if (future->loop == NULL) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "Future object is not initialized.");
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- ending ---- */
+
+static int
+check_pending(FutureObject *future)
+{
+    if (future_check_alive(future) < 0) {
+        return -1;
+    }
+    if (future->status != FUTURE_PENDING) {
+        PyErr_SetString(future->state->invalid_state_error, "invalid state");
+        return -1;
+    }
+    return 0;
+}
+
+int
+future_set_result(FutureObject *future, PyObject *result)
+{
+    if (check_pending(future) < 0) {
+        return -1;
+    }
+    future->result = Py_NewRef(result);
+    future->status = FUTURE_FINISHED;
+    return future_schedule_callbacks(future);
+}
+
+/* The exception object for what set_exception() was given: a class is called.
+ * New reference, NULL on failure. */
+static PyObject *
+exception_object(PyObject *exception)
+{
+    PyObject *object = PyExceptionClass_Check(exception)
+                           ? PyObject_CallNoArgs(exception)
+                           : Py_NewRef(exception);
+    if (object != NULL && !PyExceptionInstance_Check(object)) {
+        PyErr_SetString(PyExc_TypeError, "invalid exception object");
+        Py_CLEAR(object);
+    }
+    return object;
+}
+
+#define STOP_ITERATION                                                        \
+    "StopIteration interacts badly with generators and cannot be raised "     \
+    "into a Future"
+
+/* StopIteration would end the awaiting coroutine. Steals `exception`. New
+ * reference, NULL with TypeError before 3.13. */
+static PyObject *
+refuse_stop_iteration(PyObject *exception)
+{
+#if PYAIO_STOP_ITERATION_IS_WRAPPED
+    if (!PyErr_GivenExceptionMatches(exception, PyExc_StopIteration)) {
+        return exception;
+    }
+    PyObject *text = PyUnicode_FromString(STOP_ITERATION);
+    PyObject *wrapped =
+        text ? PyObject_CallOneArg(PyExc_RuntimeError, text) : NULL;
+    Py_XDECREF(text);
+    if (wrapped == NULL) {
+        Py_DECREF(exception);
+        return NULL;
+    }
+    PyException_SetCause(wrapped, Py_NewRef(exception));
+    PyException_SetContext(wrapped, exception);
+    return wrapped;
+#else
+    if (!Py_IS_TYPE(exception, (PyTypeObject *)PyExc_StopIteration)) {
+        return exception;
+    }
+    Py_DECREF(exception);
+    PyErr_SetString(PyExc_TypeError, STOP_ITERATION);
+    return NULL;
+#endif
+}
+
+int
+future_set_exception(FutureObject *future, PyObject *exception)
+{
+    if (check_pending(future) < 0) {
+        return -1;
+    }
+    PyObject *object = exception_object(exception);
+    if (object == NULL) {
+        return -1;
+    }
+    /* Making the exception has run code that may have ended us. */
+    if (check_pending(future) < 0) {
+        Py_DECREF(object);
+        return -1;
+    }
+    object = refuse_stop_iteration(object);
+    if (object == NULL) {
+        return -1;
+    }
+    future->exception = object;
+    future->exception_traceback = PyException_GetTraceback(object);
+    future->status = FUTURE_FINISHED;
+    if (future_schedule_callbacks(future) < 0) {
+        return -1;
+    }
+    future->log_traceback = true;
+    return 0;
+}
+
+int
+future_cancel(FutureObject *future, PyObject *message)
+{
+    if (future_check_alive(future) < 0) {
+        return -1;
+    }
+    future->log_traceback = false;
+    if (future->status != FUTURE_PENDING) {
+        return 0;
+    }
+    future->status = FUTURE_CANCELLED;
+    Py_XSETREF(future->cancel_message, Py_XNewRef(message));
+    return future_schedule_callbacks(future) < 0 ? -1 : 1;
+}
+
+/* ---- results ---- */
+
+PyObject *
+future_make_cancelled_error(FutureObject *future)
+{
+    PyObject *error = future->cancelled_error;
+    if (error != NULL) {
+        future->cancelled_error = NULL;
+        return error;
+    }
+    PyObject *message = future->cancel_message;
+    if (message == NULL || message == Py_None) {
+        return PyObject_CallNoArgs(future->state->cancelled_error);
+    }
+    return PyObject_CallOneArg(future->state->cancelled_error, message);
+}
+
+static PyObject *
+raise_cancelled(FutureObject *future)
+{
+    PyObject *error = future_make_cancelled_error(future);
+    if (error != NULL) {
+        PyErr_SetRaisedException(error);
+    }
+    return NULL;
+}
+
+/* With the traceback that it had when it was set: each raise adds to it. */
+static PyObject *
+raise_exception(FutureObject *future)
+{
+    PyObject *exception = Py_NewRef(future->exception);
+    PyObject *traceback = future->exception_traceback;
+    if (PyException_SetTraceback(exception, traceback ? traceback : Py_None)
+        < 0) {
+        Py_DECREF(exception);
+        return NULL;
+    }
+    PyErr_SetRaisedException(exception);
+    return NULL;
+}
+
+PyObject *
+future_get_result(FutureObject *future)
+{
+    if (future->status == FUTURE_CANCELLED) {
+        return raise_cancelled(future);
+    }
+    if (future->status == FUTURE_PENDING) {
+        PyErr_SetString(future->state->invalid_state_error,
+                        "Result is not set.");
+        return NULL;
+    }
+    future->log_traceback = false;
+    return future->exception ? raise_exception(future)
+                             : Py_NewRef(future->result);
+}

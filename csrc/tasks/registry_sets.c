@@ -1,0 +1,243 @@
+/* The registry of tasks before Python 3.14: asyncio's dict of current tasks and
+ * its WeakSet of all tasks, used without a Python call. */
+#include "base/compat.h"
+#include "tasks/registry.h"
+
+#if !PYAIO_TASKS_IN_FIELDS
+
+/* ---- the current task ---- */
+
+/* Whether the entry of a task that has just ended its step may stay: the next
+ * one to run is a task of ours, which replaces it. */
+static bool
+next_is_task(const Engine *engine)
+{
+    const ReadyEntry *next = engine == NULL ? NULL : engine->ready.head;
+    return next != NULL && next->ops == &task_ops && !engine->stopping;
+}
+
+static int
+refuse_enter(TaskObject *task, PyObject *current)
+{
+    PyErr_Format(PyExc_RuntimeError,
+                 "Cannot enter into task %R while another task %R is being "
+                 "executed.",
+                 task, current);
+    return -1;
+}
+
+int
+registry_enter(TaskObject *task)
+{
+    FutureObject *future = &task->future;
+    PyObject *tasks = future->state->current_tasks;
+    Engine *engine = future->engine;
+    if (engine != NULL && engine->lingering) {
+        engine->lingering = false;
+    }
+    else {
+        PyObject *current = PyDict_GetItemWithError(tasks, future->loop);
+        if (current != NULL) {
+            return refuse_enter(task, current);
+        }
+        if (PyErr_Occurred()) {
+            return -1;
+        }
+    }
+    return PyDict_SetItem(tasks, future->loop, (PyObject *)task);
+}
+
+void
+registry_leave(TaskObject *task)
+{
+    FutureObject *future = &task->future;
+    PyObject *raised = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
+    if (raised == NULL && next_is_task(future->engine)) {
+        future->engine->lingering = true;
+        return;
+    }
+    if (PyDict_DelItem(future->state->current_tasks, future->loop) < 0) {
+        PyErr_Clear(); /* somebody has taken it out */
+    }
+    if (raised != NULL) {
+        PyErr_SetRaisedException(raised);
+    }
+}
+
+void
+registry_end_run(Engine *engine)
+{
+    if (!engine->lingering) {
+        return;
+    }
+    engine->lingering = false;
+    PyObject *raised = PyErr_GetRaisedException();
+    if (PyDict_DelItem(engine->state->current_tasks, engine->loop) < 0) {
+        PyErr_Clear();
+    }
+    if (raised != NULL) {
+        PyErr_SetRaisedException(raised);
+    }
+}
+
+PyObject *
+registry_swap(ModuleState *state, PyObject *loop, PyObject *task)
+{
+    PyObject *before = PyDict_GetItemWithError(state->current_tasks, loop);
+    if (before == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    before = Py_NewRef(before ? before : Py_None);
+    int err = 0;
+    if (task != Py_None) {
+        err = PyDict_SetItem(state->current_tasks, loop, task);
+    }
+    else if (before != Py_None) {
+        err = PyDict_DelItem(state->current_tasks, loop);
+    }
+    if (err < 0) {
+        Py_CLEAR(before);
+    }
+    return before;
+}
+
+/* ---- all tasks ---- */
+
+/* WeakSet.add() without its Python code: a weak reference with the set's own
+ * callback, in the set's own data. */
+int
+registry_add(TaskObject *task)
+{
+    ModuleState *state = task->future.state;
+    if (task->registration != NULL) {
+        return 0;
+    }
+    PyObject *entry =
+        PyWeakref_NewRef((PyObject *)task, state->all_tasks_remove);
+    if (entry == NULL || PySet_Add(state->all_tasks_data, entry) < 0) {
+        Py_XDECREF(entry);
+        return -1;
+    }
+    task->registration = entry;
+    return 0;
+}
+
+/* Takes the entry out before the weak reference dies, which spares its callback
+ * in Python. While somebody iterates, the callback has to do it. */
+void
+registry_forget(TaskObject *task)
+{
+    PyObject *entry = task->registration;
+    if (entry == NULL) {
+        return;
+    }
+    task->registration = NULL;
+    ModuleState *state = module_state_of_dying((PyObject *)task);
+    if (state != NULL && state->all_tasks_data != NULL
+        && PySet_GET_SIZE(state->all_tasks_iterating) == 0
+        && PySet_Discard(state->all_tasks_data, entry) < 0) {
+        PyErr_Clear();
+    }
+    Py_DECREF(entry);
+}
+
+bool
+registry_needs_finalizer(const TaskObject *task)
+{
+    (void)task;
+    return false;
+}
+
+void
+registry_finalize(TaskObject *task)
+{
+    (void)task;
+}
+
+#if PYAIO_TASKS_START_EAGERLY
+int
+registry_add_eager(TaskObject *task)
+{
+    return PySet_Add(task->future.state->eager_tasks, (PyObject *)task);
+}
+
+int
+registry_remove_eager(TaskObject *task)
+{
+    PyObject *tasks = task->future.state->eager_tasks;
+    return PySet_Discard(tasks, (PyObject *)task) < 0 ? -1 : 0;
+}
+#else
+int
+registry_add_eager(TaskObject *task)
+{
+    (void)task;
+    return 0;
+}
+
+int
+registry_remove_eager(TaskObject *task)
+{
+    (void)task;
+    return 0;
+}
+#endif
+
+/* ---- what is there since 3.14 only ---- */
+
+int
+registry_add_awaiter(PyObject *future, TaskObject *task)
+{
+    (void)future;
+    (void)task;
+    return 0;
+}
+
+int
+registry_remove_awaiter(PyObject *future, TaskObject *task)
+{
+    (void)future;
+    (void)task;
+    return 0;
+}
+
+int
+registry_publish(TaskObject *task)
+{
+    (void)task;
+    return 0;
+}
+
+PyObject *
+registry_use_layout(ModuleState *state, PyObject *layout)
+{
+    (void)state;
+    (void)layout;
+    Py_RETURN_FALSE;
+}
+
+/* ---- set-up ---- */
+
+int
+registry_setup(ModuleState *state)
+{
+    PyObject *tasks = state->all_tasks;
+    state->all_tasks_data = PyObject_GetAttrString(tasks, "data");
+    state->all_tasks_iterating = PyObject_GetAttrString(tasks, "_iterating");
+    state->all_tasks_remove = PyObject_GetAttrString(tasks, "_remove");
+    if (state->all_tasks_data == NULL || state->all_tasks_iterating == NULL
+        || state->all_tasks_remove == NULL) {
+        return -1;
+    }
+    if (!PySet_Check(state->all_tasks_data)
+        || !PySet_Check(state->all_tasks_iterating)
+        || !PyDict_Check(state->current_tasks)) {
+        PyErr_SetString(
+            PyExc_ImportError,
+            "asyncio's registry of tasks is none that pyaio knows");
+        return -1;
+    }
+    return 0;
+}
+
+#endif

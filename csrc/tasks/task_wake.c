@@ -1,0 +1,238 @@
+/* How a task comes to its next step: directly, as an entry of the ready queue, or
+ * by the loop's call_soon() where somebody has to see it. The turn runs the entry
+ * (task_run), a handle calls the builtin (task_step_builtin, task_wakeup). */
+#include "base/compat.h"
+#include "base/errors.h"
+#include "engine/handle.h"
+#include "engine/overrides.h"
+#include "engine/report.h"
+#include "tasks/registry.h"
+#include "tasks/task.h"
+
+static TaskObject *
+task_of(ReadyEntry *entry)
+{
+    return CONTAINER_OF(entry, TaskObject, entry);
+}
+
+/* 1 when the ready queue is the way, 0 when it is call_soon(), -1 on error. */
+static int
+task_is_direct(TaskObject *task)
+{
+    Engine *engine = task->future.engine;
+    if (engine == NULL || engine->debug || engine->closed || task->queued
+        || !PyContext_CheckExact(task->context)) {
+        return 0;
+    }
+    if (overrides_check(engine) < 0) {
+        return -1;
+    }
+    return !(engine->overrides & OVERRIDE_CALL_SOON);
+}
+
+/* ---- by call_soon() ---- */
+
+static PyObject *
+step_builtin(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *exc = nargs > 0 ? Py_NewRef(args[0]) : NULL;
+    if (task_step((TaskObject *)self, exc) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+wakeup_builtin(PyObject *self, PyObject *future)
+{
+    TaskObject *task = (TaskObject *)self;
+    if (registry_remove_awaiter(future, task) < 0
+        || task_step(task, task_outcome(task, future)) < 0) {
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef step_method = {"task_step",
+                                  (PyCFunction)(void (*)(void))step_builtin,
+                                  METH_FASTCALL, NULL};
+static PyMethodDef wakeup_method = {"task_wakeup", wakeup_builtin, METH_O,
+                                    NULL};
+
+PyObject *
+task_wakeup_callable(TaskObject *task)
+{
+    return PyCFunction_New(&wakeup_method, (PyObject *)task);
+}
+
+static int
+step_by_call_soon(TaskObject *task, PyObject *exc)
+{
+    PyObject *step = PyCFunction_New(&step_method, (PyObject *)task);
+    int err =
+        step ? future_call_soon(&task->future, step, exc, task->context) : -1;
+    Py_XDECREF(step);
+    Py_XDECREF(exc);
+    return err;
+}
+
+static int
+wake_by_call_soon(TaskObject *task)
+{
+    PyObject *wakeup = task_wakeup_callable(task);
+    PyObject *awaited = Py_XNewRef(task->fut_waiter);
+    int err = wakeup ? future_call_soon(&task->future, wakeup, awaited,
+                                        task->context)
+                     : -1;
+    Py_XDECREF(awaited);
+    Py_XDECREF(wakeup);
+    return err;
+}
+
+/* ---- directly ---- */
+
+static void
+task_push(TaskObject *task)
+{
+    task->queued = true;
+    Py_INCREF(task); /* dropped by task_run() or task_discard() */
+    ready_push(&task->future.engine->ready, &task->entry);
+}
+
+int
+task_wake(TaskObject *task)
+{
+    int direct = task_is_direct(task);
+    if (direct > 0) {
+        task_push(task);
+        return 0;
+    }
+    return direct < 0 ? -1 : wake_by_call_soon(task);
+}
+
+int
+task_step_soon(TaskObject *task, PyObject *exc)
+{
+    int direct = task_is_direct(task);
+    if (direct > 0) {
+        Py_XSETREF(task->throw_next, exc);
+        task_push(task);
+        return 0;
+    }
+    if (direct < 0) {
+        Py_XDECREF(exc);
+        return -1;
+    }
+    return step_by_call_soon(task, exc);
+}
+
+int
+task_await(TaskObject *task, FutureObject *future)
+{
+    int direct = task_is_direct(task);
+    if (direct > 0 && future_has_no_callbacks(future)) {
+        future->waiter = (TaskObject *)Py_NewRef((PyObject *)task);
+        return 0;
+    }
+    PyObject *wakeup = direct < 0 ? NULL : task_wakeup_callable(task);
+    int err = wakeup ? future_add_callback(future, wakeup, task->context) : -1;
+    Py_XDECREF(wakeup);
+    return err;
+}
+
+/* ---- the entry ---- */
+
+/* What the step has let out although it is not the task's business goes where
+ * the exception of a handle's callback goes. */
+static int
+report_step(TaskObject *task, Engine *engine)
+{
+    if (errors_is_exit()) {
+        return -1;
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *step = PyCFunction_New(&step_method, (PyObject *)task);
+    HandleObject *handle =
+        step ? handle_new(engine, step, NULL, 0, task->context) : NULL;
+    PyObject *args = handle ? PyTuple_New(0) : NULL;
+    int err = -1;
+    if (args != NULL) {
+        PyErr_SetRaisedException(raised);
+        err = report_callback(engine, (PyObject *)handle, step, args, NULL);
+    }
+    else {
+        Py_XDECREF(raised);
+    }
+    Py_XDECREF(args);
+    Py_XDECREF(handle);
+    Py_XDECREF(step);
+    return err;
+}
+
+/* What the next step has to throw, or NULL. New reference. -1 in *failed. */
+static PyObject *
+take_news(TaskObject *task, int *failed)
+{
+    PyObject *exc = task->throw_next;
+    if (exc != NULL) {
+        task->throw_next = NULL;
+        return exc;
+    }
+    PyObject *awaited = task->fut_waiter;
+    if (awaited == NULL) {
+        return NULL;
+    }
+    *failed = registry_remove_awaiter(awaited, task);
+    return *failed < 0 ? NULL : task_outcome(task, awaited);
+}
+
+static int
+task_run(ReadyEntry *entry, Engine *engine)
+{
+    TaskObject *task = task_of(entry);
+    task->queued = false;
+    PyObject *context = task->context; /* lives as long as the task */
+    int err = PyContext_Enter(context);
+    if (err == 0) {
+        PyObject *exc = take_news(task, &err);
+        if (err == 0) {
+            err = task_step(task, exc);
+        }
+        if (PyContext_Exit(context) < 0) {
+            err = -1;
+        }
+    }
+    if (err < 0) {
+        err = report_step(task, engine);
+    }
+    Py_DECREF(task); /* taken by task_push() */
+    return err;
+}
+
+static void
+task_discard(ReadyEntry *entry)
+{
+    TaskObject *task = task_of(entry);
+    task->queued = false;
+    Py_DECREF(task); /* taken by task_push() */
+}
+
+static int
+task_entry_traverse(ReadyEntry *entry, visitproc visit, void *arg)
+{
+    Py_VISIT((PyObject *)task_of(entry));
+    return 0;
+}
+
+static PyObject *
+task_subject(ReadyEntry *entry)
+{
+    return Py_NewRef((PyObject *)task_of(entry));
+}
+
+const ReadyOps task_ops = {
+    .run = task_run,
+    .discard = task_discard,
+    .traverse = task_entry_traverse,
+    .subject = task_subject,
+};
