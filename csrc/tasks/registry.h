@@ -16,7 +16,8 @@ int registry_enter(TaskObject *task);
 /* Undoes it; keeps a raised exception. A task of ours that runs right after
  * takes the place over without it being empty in between. */
 void registry_leave(TaskObject *task);
-/* Nothing runs any more: called at the end of a run. */
+/* Nothing runs any more: called at the end of a run, and where the step that
+ * would have taken the place over has failed before it could. */
 void registry_end_run(Engine *engine);
 /* Makes `task` (or None) the current one of the loop, whoever was it before.
  * New reference to that one or None, NULL with an exception set. */

@@ -197,7 +197,13 @@ cancel_awaited(TaskObject *task, PyObject *awaited, PyObject *message)
         return future_cancel((FutureObject *)awaited, message);
     }
     if (Py_IS_TYPE(awaited, state->task_type)) {
-        return task_cancel((TaskObject *)awaited, message);
+        /* Tasks that await each other go round for ever. */
+        if (Py_EnterRecursiveCall(" while cancelling a task") != 0) {
+            return -1;
+        }
+        int cancelled = task_cancel((TaskObject *)awaited, message);
+        Py_LeaveRecursiveCall();
+        return cancelled;
     }
     PyObject *args[] = {awaited, message ? message : Py_None};
     PyObject *answer = PyObject_VectorcallMethod(STATE_NAME(state, cancel),

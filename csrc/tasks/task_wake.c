@@ -147,6 +147,7 @@ task_await(TaskObject *task, FutureObject *future)
 static int
 report_step(TaskObject *task, Engine *engine)
 {
+    registry_end_run(engine); /* where it has failed before it began */
     if (errors_is_exit()) {
         return -1;
     }

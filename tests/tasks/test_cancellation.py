@@ -165,3 +165,21 @@ def test_a_runner_cancels_what_main_leaves_behind(loop_factory):
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(main())
     assert left[0].cancelled()
+
+
+def test_cancelling_tasks_that_await_each_other_is_a_recursion_error(loop):
+    tasks = []
+
+    async def body(other):
+        await tasks[other]
+
+    async def main():
+        tasks.extend(asyncio.create_task(body(1 - i)) for i in range(2))
+        await turns(2)
+        with pytest.raises(RecursionError):
+            tasks[0].cancel()
+
+    loop.run_until_complete(main())
+    for task in tasks:
+        assert not task.done()
+        task._log_destroy_pending = False

@@ -38,6 +38,28 @@ def test_no_task_is_current_in_a_callback(run):
     assert run(main) == [None]
 
 
+def test_no_task_is_current_when_the_next_one_cannot_enter_its_context(loop):
+    # Its context is entered already, around the whole run.
+    seen = []
+    entered = contextvars.copy_context()
+
+    def handler(loop, context):
+        seen.append((asyncio.current_task(loop), str(context["exception"])))
+
+    async def main():
+        coro = turns(1)
+        task = asyncio.create_task(coro, context=entered)
+        asyncio.get_running_loop().call_soon(lambda: seen.append(asyncio.current_task()))
+        await turns(2)
+        task._log_destroy_pending = False
+        coro.close()
+
+    loop.set_exception_handler(handler)
+    entered.run(loop.run_until_complete, loop.create_task(main(), context=contextvars.Context()))
+    (first, error), second = seen
+    assert (first, second) == (None, None) and "is already entered" in error
+
+
 def test_current_task_of_a_loop_that_does_not_run(loop):
     assert asyncio.current_task(loop) is None
 
