@@ -4,6 +4,7 @@
 
 #include "base/errors.h"
 #include "base/forks.h"
+#include "base/platform.h"
 #include "engine/signals.h"
 #include "engine/watcher.h"
 
@@ -15,10 +16,26 @@ on_wakeup(uv_async_t *wakeup)
     (void)wakeup;
 }
 
+#define UV_CLOSES_BACKEND ((1 << 16) | (51 << 8)) /* libuv 1.51 */
+
+/* uv_loop_init(), which before libuv 1.51 leaves its epoll descriptor open when
+ * a later step fails. Where its first allocation fails, the field is a 0 that
+ * is no descriptor of the loop. */
+static int
+init_uv_loop(uv_loop_t *uv)
+{
+    int err = uv_loop_init(uv);
+    if (err < 0 && uv_version() < UV_CLOSES_BACKEND
+        && uv->backend_fd >= (err == UV_ENOMEM)) {
+        close(uv->backend_fd);
+    }
+    return err;
+}
+
 static int
 engine_init_uv(Engine *engine)
 {
-    int err = uv_loop_init(&engine->uv);
+    int err = init_uv_loop(&engine->uv);
     if (err < 0) {
         return errors_set_uv(err);
     }

@@ -185,11 +185,6 @@ print("done")
 
 # What asyncio has made by then is closed by finalizers, which complain.
 @pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
-def test_a_loop_that_cannot_be_made_is_an_oserror_and_leaves_nothing(child, request):
-    import pyaio
-
-    if [int(part) for part in pyaio.libuv_version().split(".")[:2]] < [1, 51]:
-        reason = "before libuv 1.51, uv_loop_init() that fails leaves its epoll descriptor open"
-        request.applymarker(pytest.mark.xfail(reason=reason))
+def test_a_loop_that_cannot_be_made_is_an_oserror_and_leaves_nothing(child):
     with child(MAKING) as process:
         assert process.finish() == (0, "done\n", "")
