@@ -532,7 +532,7 @@ PyDoc_STRVAR(create_future_doc,
              "create_future($self, /)\n--\n\n"
              "An asyncio.Future of this loop.");
 PyDoc_STRVAR(create_task_doc,
-             "create_task($self, coro, **kwargs)\n--\n\n"
+             "create_task($self, " PYAIO_CREATE_TASK_PARAMETERS ")\n--\n\n"
              "An asyncio.Task of this loop that runs the coroutine.\n\n"
              "The keywords are those of the running version's "
              "asyncio.loop.create_task().");

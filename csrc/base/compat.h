@@ -54,6 +54,11 @@ PyErr_SetRaisedException(PyObject *exc)
 #endif
 /* create_task() passes every keyword on to Task(). */
 #define PYAIO_CREATE_TASK_STARTS_EAGERLY (PY_VERSION_HEX >= 0x030E0000)
+#if PYAIO_CREATE_TASK_STARTS_EAGERLY
+#define PYAIO_CREATE_TASK_PARAMETERS "coro, **kwargs"
+#else
+#define PYAIO_CREATE_TASK_PARAMETERS "coro, *, name=None, context=None"
+#endif
 /* Task() refuses what is no contextvars.Context. */
 #define PYAIO_TASK_CHECKS_CONTEXT (PY_VERSION_HEX >= 0x030F0000)
 /* A second Future.__init__() is an error. */

@@ -436,37 +436,51 @@ PyDoc_STRVAR(Stream_doc,
              "The transport of a connected stream socket: an "
              "asyncio.Transport with everything of asyncio's own.");
 
-#define NOARGS(name) {#name, (PyCFunction)Stream_##name, METH_NOARGS, NULL}
-#define ONEARG(name) {#name, (PyCFunction)Stream_##name, METH_O, NULL}
-#define FASTCALL(name)                                                        \
+/* A method's docstring, which starts with its signature. */
+#define DOC(name, parameters, text) #name "($self" parameters ")\n--\n\n" text
+#define NOARGS(name, text)                                                    \
+    {#name, (PyCFunction)Stream_##name, METH_NOARGS, DOC(name, "", text)}
+#define ONEARG(name, parameters, text)                                        \
+    {#name, (PyCFunction)Stream_##name, METH_O, DOC(name, parameters, text)}
+#define FASTCALL(name, parameters, text)                                      \
     {#name, (PyCFunction)(void (*)(void))Stream_##name,                       \
-     METH_FASTCALL | METH_KEYWORDS, NULL}
-#define KEYWORDS(name)                                                        \
+     METH_FASTCALL | METH_KEYWORDS, DOC(name, parameters, text)}
+#define KEYWORDS(name, parameters, text)                                      \
     {#name, (PyCFunction)(void (*)(void))Stream_##name,                       \
-     METH_VARARGS | METH_KEYWORDS, NULL}
+     METH_VARARGS | METH_KEYWORDS, DOC(name, parameters, text)}
 
-/* Their documentation is that of asyncio.Transport. */
+/* Each follows the method of asyncio.Transport of that name; the last four
+ * are what asyncio's own code calls. */
 static PyMethodDef Stream_methods[] = {
-    FASTCALL(write),
-    FASTCALL(writelines),
-    NOARGS(write_eof),
-    NOARGS(can_write_eof),
-    NOARGS(close),
-    NOARGS(abort),
-    NOARGS(is_closing),
-    NOARGS(is_reading),
-    NOARGS(pause_reading),
-    NOARGS(resume_reading),
-    FASTCALL(set_protocol),
-    NOARGS(get_protocol),
-    KEYWORDS(get_extra_info),
-    NOARGS(get_write_buffer_size),
-    NOARGS(get_write_buffer_limits),
-    KEYWORDS(set_write_buffer_limits),
-    ONEARG(_force_close),
-    ONEARG(_call_connection_lost),
-    NOARGS(_make_empty_waiter),
-    NOARGS(_reset_empty_waiter),
+    FASTCALL(write, ", data", "Send bytes, at once or as soon as it goes."),
+    FASTCALL(writelines, ", list_of_data",
+             "Send the chunks of bytes of an iterable, one after the other."),
+    NOARGS(write_eof, "Close the end that writes, after all that is queued."),
+    NOARGS(can_write_eof, "True: write_eof() is there."),
+    NOARGS(close, "Close the connection, after all that is queued is sent."),
+    NOARGS(abort, "Close the connection at once; drop what is queued."),
+    NOARGS(is_closing, "True once it is closed, or is about to be."),
+    NOARGS(is_reading, "True unless reading is paused or has ended."),
+    NOARGS(pause_reading, "Read nothing until resume_reading()."),
+    NOARGS(resume_reading, "Read again after pause_reading()."),
+    FASTCALL(set_protocol, ", protocol",
+             "Have another protocol called from now on."),
+    NOARGS(get_protocol, "The protocol that is called."),
+    KEYWORDS(get_extra_info, ", name, default=None",
+             "What is known of the connection: 'socket', 'sockname', "
+             "'peername'."),
+    NOARGS(get_write_buffer_size, "How many bytes are queued."),
+    NOARGS(get_write_buffer_limits,
+           "At how many bytes writing is resumed and paused: (low, high)."),
+    KEYWORDS(set_write_buffer_limits, ", high=None, low=None",
+             "Set at how many bytes writing is paused and resumed.\n\n"
+             "ValueError unless high >= low >= 0."),
+    ONEARG(_force_close, ", exc",
+           "Close at once; connection_lost() gets the exception."),
+    ONEARG(_call_connection_lost, ", exc",
+           "Tell the protocol of the end, and close the socket."),
+    NOARGS(_make_empty_waiter, "A future that is done once all is sent."),
+    NOARGS(_reset_empty_waiter, "Forget the future of _make_empty_waiter()."),
     {NULL, NULL, 0, NULL},
 };
 

@@ -59,16 +59,9 @@ def on_both(loop_factories):
 # The loop
 
 METHODS = sorted(public(asyncio.SelectorEventLoop) - {"slow_callback_duration"})
-NAMES_KEYWORDS = "name" in inspect.signature(asyncio.BaseEventLoop.create_task).parameters
-PLAIN_CREATE_TASK = pytest.mark.xfail(
-    NAMES_KEYWORDS, strict=True, reason="says (coro, **kwargs), as asyncio from 3.14 on"
-)
-MARKED = {"create_task": PLAIN_CREATE_TASK}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=MARKED.get(name, ())) for name in METHODS]
-)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_method_takes_asyncios_parameters(on_both, name):
     got, expected = on_both(lambda loop: parameters(getattr(loop, name)))
     assert got == expected

@@ -319,12 +319,7 @@ def test_every_public_name_of_asyncios_transport_is_there(on_both):
         assert theirs - ours == set()
 
 
-def test_the_methods_take_asyncios_parameters(request, on_both, kind):
-    if kind in STREAMS:
-        request.applymarker(
-            pytest.mark.xfail(strict=True, reason="SocketTransport's methods have no signature")
-        )
-
+def test_the_methods_take_asyncios_parameters(on_both):
     def look(transport):
         names = public(asyncio.Transport) & public(transport)
         return {name: parameters(getattr(transport, name)) for name in sorted(names)}
