@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
         # These differ between versions: passed on as they come.
         _start_serving: Any
+        _create_connection_transport: Any
         _make_socket_transport: Any
         _make_subprocess_transport: Any
         _child_watcher_callback: Any

@@ -17,7 +17,7 @@ import threading
 from asyncio import events, sslproto
 from asyncio.base_events import BaseEventLoop
 from concurrent.futures import ThreadPoolExecutor
-from types import NoneType
+from types import FrameType, NoneType
 from typing import Any, NamedTuple
 
 from pyaio import _core
@@ -209,6 +209,16 @@ class Loop(_core.Loop, SelectorEventLoop):
 
     # ---- transports ----
 
+    def _create_connection_transport(
+        self, sock: socket.socket, protocol_factory: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        """As asyncio's, but no socket that asyncio has made is left to the
+        collector when the factory raises, which not every version closes.
+        """
+        if _has_made_socket(sys._getframe(1)):
+            protocol_factory = _closing(sock, protocol_factory)
+        return super()._create_connection_transport(sock, protocol_factory, *args, **kwargs)
+
     def _ensure_fd_no_transport(self, fd: Any) -> None:
         super()._ensure_fd_no_transport(fd)
         fileno = fd if isinstance(fd, int) else int(fd.fileno())
@@ -352,3 +362,24 @@ def _is_number(port: object) -> bool:
     if isinstance(port, (str, bytes)):
         return port.isdigit()
     return port is None or isinstance(port, int)
+
+
+def _has_made_socket(caller: FrameType) -> bool:
+    """True in asyncio's create_connection() and create_unix_connection() unless
+    they were given a socket, which excludes each of these parameters.
+    """
+    given = caller.f_locals
+    return any(given.get(name) is not None for name in ("host", "port", "path"))
+
+
+def _closing(sock: socket.socket, factory: Any) -> Any:
+    """The factory, which closes the socket if it raises."""
+
+    def make() -> Any:
+        try:
+            return factory()
+        except BaseException:
+            sock.close()
+            raise
+
+    return make

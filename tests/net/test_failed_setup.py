@@ -495,6 +495,34 @@ def test_create_server_cancelled_before_and_after(run, count):
     run(main)
 
 
+@pytest.mark.parametrize("of", ["TCP", "Unix"])
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio leaves it to collectors
+def test_a_factory_that_raises_leaves_nothing_to_the_collector(run, tmp_path, of):
+    async def main():
+        loop = asyncio.get_running_loop()
+        path = str(tmp_path / "s")
+        server = await loop.create_unix_server(Recorder, path)
+        async with listening() as port:
+            await turns()
+            with pytest.raises(Mine) as caught:
+                if of == "TCP":
+                    await loop.create_connection(raising, LOOPBACK, port)
+                else:
+                    await loop.create_unix_connection(raising, path)
+            sockets = [
+                frame.frame.f_locals["sock"]
+                for frame in caught.traceback
+                if "sock" in frame.frame.f_locals
+            ]
+            assert [sock.fileno() for sock in sockets] == [-1] * len(sockets) != []
+            del caught, sockets
+            await settled()
+        server.close()
+        await turns()
+
+    run(main)
+
+
 def test_create_datagram_endpoint_cancelled_at_any_turn(run):
     async def main():
         loop = asyncio.get_running_loop()
