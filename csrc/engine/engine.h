@@ -64,6 +64,7 @@ struct Engine {
     FdWatcher **watchers; /* by fd; entries may be NULL */
     int watchers_size;
     FdWatcher *changed_watchers; /* libuv does not know of it yet */
+    bool changed_closed;         /* one of these is closed */
     bool open;                   /* `uv` has to be closed */
     bool polling;                /* the GIL is given up, libuv waits */
     unsigned forks;              /* forks_count() when `uv` was made */

@@ -185,6 +185,39 @@ engine_leave_parent(Engine *engine)
     }
 }
 
+static void
+watcher_release(FdWatcher *watcher)
+{
+    Engine *engine = watcher->engine;
+    if (!watcher->closing) {
+        engine_leave_parent(engine);
+        watcher->closing = true;
+        uv_close((uv_handle_t *)&watcher->poll, watcher_on_release);
+    }
+}
+
+/* What was closed during a poll lets go of its fd. All else waits for the end
+ * of the turn: libuv aborts the process if the program closes an fd between
+ * uv_poll_start() and the poll. */
+static void
+watchers_release_closed(Engine *engine)
+{
+    FdWatcher **link = &engine->changed_watchers;
+    while (engine->changed_closed && *link != NULL) {
+        FdWatcher *watcher = *link;
+        if (!watcher->closed) {
+            link = &watcher->next_changed;
+            continue;
+        }
+        *link = watcher->next_changed;
+        watcher->next_changed = NULL;
+        watcher->changed = false;
+        watcher_release(watcher);
+        watcher_free_if_done(watcher);
+    }
+    engine->changed_closed = false;
+}
+
 /* Makes room for a new watcher of the fd. */
 static int
 table_prepare(Engine *engine, int fd)
@@ -193,7 +226,7 @@ table_prepare(Engine *engine, int fd)
         return errors_set_uv(UV_EBADF);
     }
     if (!engine->polling) {
-        watchers_apply_changes(engine); /* what is closed lets go of its fd */
+        watchers_release_closed(engine);
     }
     FdWatcher *before = watcher_find(engine, fd);
     if (before != NULL && before->ops->displace(before) < 0) {
@@ -278,17 +311,6 @@ watcher_rearm(FdWatcher *watcher)
     }
 }
 
-static void
-watcher_release(FdWatcher *watcher)
-{
-    Engine *engine = watcher->engine;
-    if (!watcher->closing) {
-        engine_leave_parent(engine);
-        watcher->closing = true;
-        uv_close((uv_handle_t *)&watcher->poll, watcher_on_release);
-    }
-}
-
 void
 watcher_close(FdWatcher *watcher)
 {
@@ -305,6 +327,7 @@ watcher_close(FdWatcher *watcher)
             engine->watchers[watcher->fd] = NULL;
         }
         if (engine->polling) {
+            engine->changed_closed = true;
             watcher_mark_changed(watcher);
         }
         else {
