@@ -109,6 +109,9 @@ def test_writelines_of_items_that_change_the_list(run, change, queued):
                 lines.extend([bytes(200)] * 1000)
             return memoryview(b"abc")
 
+        def __len__(self):  # which asyncio asks since 3.15
+            return 3
+
     lines = []
 
     async def main():
