@@ -281,15 +281,22 @@ raise_exception(FutureObject *future)
 }
 
 PyObject *
+future_refuse_pending(FutureObject *future, const char *message)
+{
+    PyErr_SetString(future->state->invalid_state_error,
+                    future->loop ? message
+                                 : "Future object is not initialized.");
+    return NULL;
+}
+
+PyObject *
 future_get_result(FutureObject *future)
 {
     if (future->status == FUTURE_CANCELLED) {
         return raise_cancelled(future);
     }
     if (future->status == FUTURE_PENDING) {
-        PyErr_SetString(future->state->invalid_state_error,
-                        "Result is not set.");
-        return NULL;
+        return future_refuse_pending(future, "Result is not set.");
     }
     future->log_traceback = false;
     return future->exception ? raise_exception(future)

@@ -83,6 +83,8 @@ int future_cancel(FutureObject *future, PyObject *message);
 /* New reference to the result; NULL with the future's exception set, a
  * CancelledError or InvalidStateError. Counts as retrieving. */
 PyObject *future_get_result(FutureObject *future);
+/* NULL with InvalidStateError, `message` or that there was no __init__(). */
+PyObject *future_refuse_pending(FutureObject *future, const char *message);
 /* The CancelledError to be raised. New reference, NULL on failure. */
 PyObject *future_make_cancelled_error(FutureObject *future);
 

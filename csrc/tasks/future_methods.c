@@ -56,9 +56,7 @@ Future_exception(FutureObject *self, PyObject *Py_UNUSED(ignored))
         return future_get_result(self);
     }
     if (self->status == FUTURE_PENDING) {
-        PyErr_SetString(self->state->invalid_state_error,
-                        "Exception is not set.");
-        return NULL;
+        return future_refuse_pending(self, "Exception is not set.");
     }
     self->log_traceback = false;
     return Py_NewRef(self->exception ? self->exception : Py_None);
@@ -167,6 +165,14 @@ Future_get_object(FutureObject *self, void *offset)
 {
     PyObject *object = *(PyObject **)((char *)self + (size_t)offset);
     return Py_NewRef(object ? object : Py_None);
+}
+
+/* What there is only after __init__(). */
+static PyObject *
+Future_get_outcome(FutureObject *self, void *offset)
+{
+    return future_check_alive(self) < 0 ? NULL
+                                        : Future_get_object(self, offset);
 }
 
 static PyObject *
@@ -316,10 +322,14 @@ PyMethodDef future_methods[] = {
     {name, (getter)Future_get_object, NULL, NULL,                             \
      (void *)offsetof(FutureObject, field)}
 
+#define OUTCOME(name, field)                                                  \
+    {name, (getter)Future_get_outcome, NULL, NULL,                            \
+     (void *)offsetof(FutureObject, field)}
+
 PyGetSetDef future_getset[] = {
     OBJECT("_loop", loop),
-    OBJECT("_result", result),
-    OBJECT("_exception", exception),
+    OUTCOME("_result", result),
+    OUTCOME("_exception", exception),
     OBJECT("_source_traceback", source_traceback),
     {"_state", (getter)Future_get_state, NULL, NULL, NULL},
     {"_callbacks", (getter)Future_get_callbacks, NULL, NULL, NULL},

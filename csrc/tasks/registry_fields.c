@@ -130,12 +130,27 @@ registry_finalize(TaskObject *task)
     }
 }
 
+/* The node of a dying task, NULL where there is none. Also of a task that only
+ * asyncio's own _register_task() has put into the list. */
+static ListNode *
+node_of_dying(TaskObject *task)
+{
+    if (task->registration != NULL) {
+        return task->registration;
+    }
+    ModuleState *state = module_state_of_dying((PyObject *)task);
+    return state != NULL && state->task_layout.proved
+               ? node_of(&state->task_layout, task)
+               : NULL;
+}
+
 void
 registry_forget(TaskObject *task)
 {
-    ListNode *node = task->registration;
-    if (node != NULL) {
-        task->registration = NULL;
+    ListNode *node = node_of_dying(task);
+    task->registration = NULL;
+    /* asyncio's _unregister_task() may have taken it out. */
+    if (node != NULL && node->next != NULL) {
         node->prev->next = node->next;
         node->next->prev = node->prev;
         node->next = NULL;

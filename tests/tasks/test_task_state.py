@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import inspect
 
+import helpers
 import pytest
 
 VAR = contextvars.ContextVar("VAR", default="unset")
@@ -38,13 +39,10 @@ def test_no_task_is_current_in_a_callback(run):
     assert run(main) == [None]
 
 
-def test_no_task_is_current_when_the_next_one_cannot_enter_its_context(loop):
+def test_no_task_is_current_when_the_next_one_cannot_enter_its_context(loop, reports):
     # Its context is entered already, around the whole run.
     seen = []
     entered = contextvars.copy_context()
-
-    def handler(loop, context):
-        seen.append((asyncio.current_task(loop), str(context["exception"])))
 
     async def main():
         coro = turns(1)
@@ -54,10 +52,10 @@ def test_no_task_is_current_when_the_next_one_cannot_enter_its_context(loop):
         task._log_destroy_pending = False
         coro.close()
 
-    loop.set_exception_handler(handler)
     entered.run(loop.run_until_complete, loop.create_task(main(), context=contextvars.Context()))
-    (first, error), second = seen
-    assert (first, second) == (None, None) and "is already entered" in error
+    assert seen == [None]
+    (report,) = reports.take()
+    assert "is already entered" in report or "Exception in callback" in report
 
 
 def test_current_task_of_a_loop_that_does_not_run(loop):
@@ -71,6 +69,28 @@ def test_all_tasks_are_those_of_the_loop_that_are_not_done(run, loop_factory):
         assert asyncio.all_tasks() == {asyncio.current_task(), task}
         await task
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(main)
+
+
+def test_a_task_may_be_taken_out_of_all_tasks_and_put_back(run):
+    # By the functions that asyncio has for other implementations of tasks.
+    def names():
+        return {task.get_name() for task in asyncio.all_tasks()}
+
+    async def main():
+        asyncio.current_task().set_name("main")
+        out = asyncio.create_task(turns(1), name="out")
+        asyncio.tasks._unregister_task(out)
+        back = asyncio.create_task(turns(1), name="back")
+        asyncio.tasks._unregister_task(back)
+        asyncio.tasks._register_task(back)
+        assert names() == {"main", "back"}
+        await asyncio.wait([out, back])
+        asyncio.tasks._register_task(out)  # done: not shown
+        del out, back
+        helpers.collect()
+        assert names() == {"main"}
 
     run(main)
 
