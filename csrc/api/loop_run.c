@@ -1,5 +1,6 @@
 /* Running: _run(), the heart of run_forever(), and the state around it. */
 #include "api/loop.h"
+#include "engine/handle.h"
 #include "engine/overrides.h"
 #include "engine/signals.h"
 #include "tasks/registry.h"
@@ -19,6 +20,7 @@ Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
     engine->running = true;
     int err = engine_run(engine);
     registry_end_run(engine);
+    handles_track(engine);
     engine->running = false;
     if (err < 0) {
         return NULL;

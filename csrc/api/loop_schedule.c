@@ -132,17 +132,8 @@ Loop_call_soon(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                    < 0)) {
         return NULL;
     }
-    HandleObject *handle =
-        handle_new(engine, call.callback, call.args, call.nargs, call.context);
-    if (handle != NULL) {
-#ifdef Py_GIL_DISABLED
-        /* The wrong thread corrupts nothing, as with asyncio's deque. */
-        handle_push_threadsafe(handle);
-#else
-        handle_push(handle);
-#endif
-    }
-    return (PyObject *)handle;
+    return (PyObject *)handle_new_ready(engine, call.callback, call.args,
+                                        call.nargs, call.context);
 }
 
 static PyObject *

@@ -80,6 +80,7 @@ struct Engine {
     bool stopping;
     bool closed;
     bool debug;
+    bool untracked_timers; /* the collector may not see all in the heap */
     bool lingering; /* asyncio's entry of the current task is that of the last
                        one that ran (tasks/registry_sets.c) */
     PyObject *current_handle; /* debug mode: what runs; may be NULL */

@@ -12,7 +12,7 @@
 #include "engine/overrides.h"
 #include "engine/report.h"
 
-#define FREE_LIST_MAXIMUM 512
+#define FREE_LIST_MAXIMUM 4096 /* 1 MiB: what a busy turn needs */
 
 static HandleObject *
 handle_of(ReadyEntry *entry)
@@ -143,7 +143,7 @@ handle_run(ReadyEntry *entry, Engine *engine)
     HandleObject *handle = handle_of(entry);
     handle->queued = false;
     int err = handle->callback == NULL ? 0 : handle_run_now(handle);
-    Py_DECREF(handle); /* taken by handle_push() */
+    handle_release(handle); /* taken by handle_push() */
     return err;
 }
 
@@ -152,7 +152,7 @@ handle_discard(ReadyEntry *entry)
 {
     HandleObject *handle = handle_of(entry);
     handle->queued = false;
-    Py_DECREF(handle); /* taken by handle_push() */
+    handle_release(handle); /* taken by handle_push() */
 }
 
 int
@@ -281,6 +281,7 @@ handle_free_list_clear(ModuleState *state)
     free_list_clear(&state->free_timer_handles);
 }
 
+/* Not tracked, but in free-threaded builds. */
 static HandleObject *
 handle_alloc(PyTypeObject *type, HandleFreeList *list)
 {
@@ -291,13 +292,50 @@ handle_alloc(PyTypeObject *type, HandleFreeList *list)
         list->count--;
         handle->loop = NULL;
         PyObject_Init((PyObject *)handle, type);
-        PyObject_GC_Track(handle);
         return handle;
     }
 #else
     (void)list;
 #endif
-    return (HandleObject *)type->tp_alloc(type, 0);
+    HandleObject *handle = (HandleObject *)type->tp_alloc(type, 0);
+#if PYAIO_FREE_LISTS
+    if (handle != NULL) {
+        PyObject_GC_UnTrack(handle);
+    }
+#endif
+    return handle;
+}
+
+static void
+track(HandleObject *handle)
+{
+#if PYAIO_FREE_LISTS
+    if (!PyObject_GC_IsTracked((PyObject *)handle)) {
+        PyObject_GC_Track(handle);
+    }
+#else
+    (void)handle;
+#endif
+}
+
+static int
+track_visited(PyObject *handle, void *state)
+{
+    if (Py_IS_TYPE(handle, ((ModuleState *)state)->handle_type)
+        || Py_IS_TYPE(handle, ((ModuleState *)state)->timer_handle_type)) {
+        track((HandleObject *)handle);
+    }
+    return 0;
+}
+
+void
+handles_track(Engine *engine)
+{
+    ready_traverse(&engine->ready, track_visited, engine->state);
+    if (engine->untracked_timers) {
+        engine->untracked_timers = false;
+        timer_heap_traverse(&engine->timers, track_visited, engine->state);
+    }
 }
 
 /* ---- making ---- */
@@ -351,9 +389,9 @@ handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
     return engine->debug ? handle_take_traceback(handle) : 0;
 }
 
-HandleObject *
-handle_new(Engine *engine, PyObject *callback, PyObject *const *args,
-           Py_ssize_t nargs, PyObject *context)
+static HandleObject *
+handle_make(Engine *engine, PyObject *callback, PyObject *const *args,
+            Py_ssize_t nargs, PyObject *context)
 {
     ModuleState *state = engine->state;
     HandleObject *handle =
@@ -361,6 +399,38 @@ handle_new(Engine *engine, PyObject *callback, PyObject *const *args,
     if (handle != NULL
         && handle_init(handle, engine, callback, args, nargs, context) < 0) {
         Py_CLEAR(handle);
+    }
+    return handle;
+}
+
+HandleObject *
+handle_new(Engine *engine, PyObject *callback, PyObject *const *args,
+           Py_ssize_t nargs, PyObject *context)
+{
+    HandleObject *handle =
+        handle_make(engine, callback, args, nargs, context);
+    if (handle != NULL) {
+        track(handle);
+    }
+    return handle;
+}
+
+HandleObject *
+handle_new_ready(Engine *engine, PyObject *callback, PyObject *const *args,
+                 Py_ssize_t nargs, PyObject *context)
+{
+    HandleObject *handle =
+        handle_make(engine, callback, args, nargs, context);
+    if (handle != NULL) {
+        if (!engine->running) {
+            track(handle);
+        }
+#ifdef Py_GIL_DISABLED
+        /* The wrong thread corrupts nothing, as with asyncio's deque. */
+        handle_push_threadsafe(handle);
+#else
+        handle_push(handle);
+#endif
     }
     return handle;
 }
@@ -380,6 +450,13 @@ timer_handle_new(Engine *engine, PyObject *when, PyObject *callback,
     if (handle_init(&timer->handle, engine, callback, args, nargs, context)
         < 0) {
         Py_CLEAR(timer);
+        return NULL;
+    }
+    if (engine->running) {
+        engine->untracked_timers = true;
+    }
+    else {
+        track(&timer->handle);
     }
     return timer;
 }
@@ -412,13 +489,10 @@ engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
     if (engine->overrides & OVERRIDE_CALL_SOON) {
         return call_replaced_call_soon(engine, callback, arg, context);
     }
-    HandleObject *handle = handle_new(engine, callback, &arg, 1, context);
-    if (handle == NULL) {
-        return -1;
-    }
-    handle_push(handle);
-    Py_DECREF(handle);
-    return 0;
+    HandleObject *handle =
+        handle_new_ready(engine, callback, &arg, 1, context);
+    Py_XDECREF(handle);
+    return handle == NULL ? -1 : 0;
 }
 
 /* ---- cancelling ---- */

@@ -47,10 +47,19 @@ typedef struct TimerHandleObject TimerHandleObject;
 /* The fields of a handle that has just been made; -1 with an exception set. */
 int handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
                 PyObject *const *args, Py_ssize_t nargs, PyObject *context);
-/* New references. `context` is borrowed; NULL copies the current one. */
+/* What a queue or the heap holds in a running loop is not tracked by the cyclic
+ * collector: most handles live for one turn, and none of them can be garbage. Whoever
+ * lets go of a handle calls handle_release(), by which one that others hold, too,
+ * becomes visible; handles_track() does it for all when the run ends. */
+
+/* New references. `context` is borrowed; NULL copies the current one. The second
+ * is in the ready queue already. */
 HandleObject *handle_new(Engine *engine, PyObject *callback,
                          PyObject *const *args, Py_ssize_t nargs,
                          PyObject *context);
+HandleObject *handle_new_ready(Engine *engine, PyObject *callback,
+                               PyObject *const *args, Py_ssize_t nargs,
+                               PyObject *context);
 TimerHandleObject *timer_handle_new(Engine *engine, PyObject *when,
                                     PyObject *callback, PyObject *const *args,
                                     Py_ssize_t nargs, PyObject *context);
@@ -92,6 +101,22 @@ int handle_cancel_steal(HandleObject *handle);
 /* Drops callback and arguments, the handle consistent before the first
  * finalizer can run. */
 void handle_drop_call(HandleObject *handle);
+
+/* The queue or the heap lets go of its reference. */
+static inline void
+handle_release(HandleObject *handle)
+{
+#if PYAIO_FREE_LISTS
+    if (Py_REFCNT(handle) > 1
+        && !PyObject_GC_IsTracked((PyObject *)handle)) {
+        PyObject_GC_Track(handle);
+    }
+#endif
+    Py_DECREF(handle);
+}
+
+/* The end of a run: the collector sees all handles that wait. */
+void handles_track(Engine *engine);
 
 /* The end of the dealloc: to the list or to the allocator. `list` is NULL when
  * the module has gone already. */

@@ -69,7 +69,7 @@ threadsafe_entry_run(ReadyEntry *entry, Engine *engine)
     HandleObject *handle = CONTAINER_OF(entry, HandleObject, entry);
     handle->queued = false;
     int err = threadsafe_handle_run((ThreadSafeHandleObject *)handle);
-    Py_DECREF(handle); /* taken by handle_push() */
+    handle_release(handle); /* taken by handle_push() */
     return err;
 }
 

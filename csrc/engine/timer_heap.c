@@ -118,7 +118,7 @@ timer_heap_peek(TimerHeap *heap)
         /* A cancelled handle holds no callback: dropping it may still run the
          * finalizer of its context's values, which may set timers. */
         TimerHandleObject *handle = timer_heap_pop(heap);
-        Py_DECREF(handle);
+        handle_release(&handle->handle);
     }
     return heap->count > 0 ? &heap->entries[0] : NULL;
 }
@@ -151,7 +151,7 @@ heap_sweep(TimerHeap *heap)
         sift_down(heap->entries, kept, i, heap->entries[i]);
     }
     for (size_t i = 0; i < swept; i++) {
-        Py_DECREF(dropped[i]);
+        handle_release(&dropped[i]->handle);
     }
     PyMem_Free(dropped);
 }
@@ -199,7 +199,7 @@ timer_heap_remove(TimerHeap *heap, TimerHandleObject *handle)
     if (handle->handle.cancelled) {
         heap->cancelled--;
     }
-    Py_DECREF(handle);
+    handle_release(&handle->handle);
 }
 
 void
@@ -211,7 +211,7 @@ timer_heap_clear(TimerHeap *heap)
     heap->count = heap->capacity = heap->cancelled = 0;
     for (size_t i = 0; i < count; i++) {
         entries[i].handle->scheduled = false;
-        Py_DECREF(entries[i].handle);
+        handle_release(&entries[i].handle->handle);
     }
     PyMem_Free(entries);
 }
