@@ -50,6 +50,7 @@ struct Engine {
     bool in_turn;      /* entries run: turn_end comes for sure */
     int64_t polled_at; /* clock of the last poll, in ns */
     int64_t shared_at; /* when the GIL was last given up, in ns */
+    bool contended;    /* and whether it took long to get it back */
     int64_t tick;      /* coarse clock of the last poll, in ns */
     bool poll_now;     /* before the next turn: a timer is due, or bytes have
                           left and may be answered */

@@ -407,8 +407,7 @@ HandleObject *
 handle_new(Engine *engine, PyObject *callback, PyObject *const *args,
            Py_ssize_t nargs, PyObject *context)
 {
-    HandleObject *handle =
-        handle_make(engine, callback, args, nargs, context);
+    HandleObject *handle = handle_make(engine, callback, args, nargs, context);
     if (handle != NULL) {
         track(handle);
     }
@@ -419,8 +418,7 @@ HandleObject *
 handle_new_ready(Engine *engine, PyObject *callback, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *context)
 {
-    HandleObject *handle =
-        handle_make(engine, callback, args, nargs, context);
+    HandleObject *handle = handle_make(engine, callback, args, nargs, context);
     if (handle != NULL) {
         if (!engine->running) {
             track(handle);

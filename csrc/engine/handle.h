@@ -107,8 +107,7 @@ static inline void
 handle_release(HandleObject *handle)
 {
 #if PYAIO_FREE_LISTS
-    if (Py_REFCNT(handle) > 1
-        && !PyObject_GC_IsTracked((PyObject *)handle)) {
+    if (Py_REFCNT(handle) > 1 && !PyObject_GC_IsTracked((PyObject *)handle)) {
         PyObject_GC_Track(handle);
     }
 #endif

@@ -19,6 +19,8 @@
 #define POLL_NS 20000         /* the same in time: a poll is some 2 % of it */
 #define CHECK_TURNS 16        /* between two looks at the clock */
 #define SHARE_GIL_NS 10000000 /* twice the interpreter's switch interval */
+#define CONTENDED_NS 500000   /* to get the GIL back: somebody computes */
+#define SPIN_NS 30000         /* to look for events before such a wait */
 #define MAXIMUM_WAIT_MS (24 * 3600 * 1000) /* as asyncio */
 
 /* ---- waiting ---- */
@@ -69,15 +71,39 @@ run_uv_without_gil(Engine *engine, uv_run_mode mode)
     engine->polling = true;
     PyThreadState *thread = PyEval_SaveThread();
     uv_run(&engine->uv, mode);
+    int64_t wanted_at = (int64_t)uv_hrtime();
     PyEval_RestoreThread(thread);
     engine->polling = false;
     engine->shared_at = (int64_t)uv_hrtime();
+    engine->contended = engine->shared_at - wanted_at > CONTENDED_NS;
+}
+
+/* Looks for events for a while before a wait, where the last wait had to fight for
+ * the GIL: a thread that computes holds it for its whole switch interval, and what
+ * is on its way is often here before that. True when something has come. */
+static bool
+poll_spin(Engine *engine)
+{
+    int64_t now = (int64_t)uv_hrtime();
+    int64_t end = now + SPIN_NS;
+    while (now < end && now - engine->shared_at < SHARE_GIL_NS) {
+        uv_run(&engine->uv, UV_RUN_NOWAIT);
+        if (!ready_is_empty(&engine->fired)) {
+            return true;
+        }
+        now = (int64_t)uv_hrtime();
+    }
+    return false;
 }
 
 /* Sleeps until something happens or `wait` ns have passed; -1: for ever. */
 static void
 poll_wait(Engine *engine, int64_t wait)
 {
+    if (engine->contended && (wait < 0 || wait > SPIN_NS)
+        && poll_spin(engine)) {
+        return;
+    }
     if (wait < 0) {
         alarm_clear(engine);
     }

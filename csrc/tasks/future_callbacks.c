@@ -46,8 +46,8 @@ future_call_soon(FutureObject *future, PyObject *callback, PyObject *arg,
     if (engine_check_closed(engine) < 0) {
         return -1;
     }
-    HandleObject *handle = handle_new_ready(engine, callback, &arg,
-                                            arg == NULL ? 0 : 1, context);
+    HandleObject *handle =
+        handle_new_ready(engine, callback, &arg, arg == NULL ? 0 : 1, context);
     Py_XDECREF(handle);
     return handle == NULL ? -1 : 0;
 }
