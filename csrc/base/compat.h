@@ -84,6 +84,19 @@ PyErr_SetRaisedException(PyObject *exc)
 #define PYAIO_GET_EVENT_LOOP "_get_event_loop"
 #endif
 
+/* PyObject_ClearWeakRefs() of an object that nearly never has any. */
+static inline void
+compat_clear_weakrefs(PyObject *object)
+{
+#ifndef Py_GIL_DISABLED
+    Py_ssize_t offset = Py_TYPE(object)->tp_weaklistoffset;
+    if (*(PyObject **)((char *)object + offset) == NULL) {
+        return;
+    }
+#endif
+    PyObject_ClearWeakRefs(object);
+}
+
 static inline bool
 compat_is_finalizing(void)
 {

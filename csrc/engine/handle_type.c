@@ -168,7 +168,7 @@ static void
 handle_dealloc(HandleObject *self, HandleFreeList *list)
 {
     PyObject_GC_UnTrack(self);
-    PyObject_ClearWeakRefs((PyObject *)self);
+    compat_clear_weakrefs((PyObject *)self);
     Handle_clear(self);
     Py_CLEAR(self->context);
     PyObject *loop = self->loop;

@@ -190,7 +190,7 @@ void
 future_dealloc(FutureObject *future, ObjectFreeList *list)
 {
     PyObject_GC_UnTrack(future);
-    PyObject_ClearWeakRefs((PyObject *)future);
+    compat_clear_weakrefs((PyObject *)future);
     future_clear(future);
     /* The collector's mark of a finalized object stays with the memory. */
     bool finalized = PyObject_GC_IsFinalized((PyObject *)future);
