@@ -15,9 +15,10 @@
 #include "engine/report.h"
 #include "engine/watcher.h"
 
-#define POLL_TURNS 61         /* without a poll, at the most */
+#define POLL_TURNS 256        /* without a poll, at the most */
 #define POLL_NS 20000         /* the same in time: a poll is some 2 % of it */
 #define CHECK_TURNS 16        /* between two looks at the clock */
+#define TICK_TURNS 4          /* between two looks at the coarse clock */
 #define SHARE_GIL_NS 10000000 /* twice the interpreter's switch interval */
 #define CONTENDED_NS 500000   /* to get the GIL back: somebody computes */
 #define SPIN_NS 30000         /* to look for events before such a wait */
@@ -258,10 +259,12 @@ poll_is_due(Engine *engine)
         return true; /* a clock of somebody's may have jumped */
     }
     engine->turns++;
-    if (engine->turns >= POLL_TURNS || platform_coarse_ns() != engine->tick) {
+    if (engine->turns >= engine->check_at && time_is_up(engine)) {
         return true;
     }
-    return engine->turns >= engine->check_at && time_is_up(engine);
+    return engine->turns % TICK_TURNS == 0
+           && (engine->turns >= POLL_TURNS
+               || platform_coarse_ns() != engine->tick);
 }
 
 /* ---- running ---- */
