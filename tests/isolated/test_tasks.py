@@ -164,9 +164,10 @@ EAGER = {
         asyncio.create_task(fail())
     """,
     "of our own class": """
+    loop = asyncio.get_running_loop()
     Task = type(asyncio.current_task())
     for _ in range(COUNT // 10):
-        tasks = [Task(make(), eager_start=True) for make in [nothing, turn] * 5]
+        tasks = [Task(make(), loop=loop, eager_start=True) for make in [nothing, turn] * 5]
         await asyncio.wait(tasks)
     """,
 }
