@@ -82,8 +82,9 @@ struct Engine {
     bool closed;
     bool debug;
     bool untracked_timers; /* the collector may not see all in the heap */
-    bool lingering; /* asyncio's entry of the current task is that of the last
-                       one that ran (tasks/registry_sets.c) */
+    /* What the last entry has left for its like to take over (a current task,
+     * tasks/registry_sets.c), undone before anything else runs; or NULL. */
+    void (*leave_last)(Engine *engine);
     PyObject *current_handle; /* debug mode: what runs; may be NULL */
 
     /* Replaced methods. */

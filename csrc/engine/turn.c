@@ -209,6 +209,9 @@ static int
 turn_poll(Engine *engine)
 {
     bool failed = false;
+    if (engine->leave_last != NULL) {
+        engine->leave_last(engine);
+    }
     int64_t now = engine_now(engine, &failed);
     if (failed) {
         return -1;

@@ -32,8 +32,8 @@ registry_enter(TaskObject *task)
     FutureObject *future = &task->future;
     PyObject *tasks = future->state->current_tasks;
     Engine *engine = future->engine;
-    if (engine != NULL && engine->lingering) {
-        engine->lingering = false;
+    if (engine != NULL && engine->leave_last != NULL) {
+        engine->leave_last = NULL;
     }
     else {
         PyObject *current = PyDict_GetItemWithError(tasks, future->loop);
@@ -53,7 +53,7 @@ registry_leave(TaskObject *task)
     FutureObject *future = &task->future;
     PyObject *raised = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
     if (raised == NULL && next_is_task(future->engine)) {
-        future->engine->lingering = true;
+        future->engine->leave_last = registry_end_run;
         return;
     }
     if (PyDict_DelItem(future->state->current_tasks, future->loop) < 0) {
@@ -67,10 +67,10 @@ registry_leave(TaskObject *task)
 void
 registry_end_run(Engine *engine)
 {
-    if (!engine->lingering) {
+    if (engine->leave_last == NULL) {
         return;
     }
-    engine->lingering = false;
+    engine->leave_last = NULL;
     PyObject *raised = PyErr_GetRaisedException();
     if (PyDict_DelItem(engine->state->current_tasks, engine->loop) < 0) {
         PyErr_Clear();

@@ -116,7 +116,7 @@ finish_eager_start(TaskObject *task, int err)
         return registry_add(task);
     }
     Py_CLEAR(task->coro);
-    return 0;
+    return registry_publish(task);
 }
 
 /* loop.is_running(), of any loop: 1, 0, -1 with an exception set. */

@@ -205,3 +205,25 @@ def test_a_look_from_another_process(command, tmp_path):
         pytest.skip("this machine forbids reading another process's memory")
     assert expected[0] == 0 and {"main", "middle", "leaf", "sleeps"} <= set(expected[1])
     assert look_into("pyaio", command, tmp_path) == expected
+
+
+def test_no_task_is_current_while_the_loop_polls(loop):
+    seen = []
+    selector = loop._selector
+    select = selector.select
+
+    def looking(timeout=None):
+        seen.append(asyncio.current_task(loop))
+        return select(timeout)
+
+    selector.select = looking
+
+    async def restless():
+        for _ in range(1000):
+            await asyncio.sleep(0)
+
+    async def main():
+        await asyncio.gather(restless(), restless())
+
+    loop.run_until_complete(main())
+    assert seen and not any(seen)
