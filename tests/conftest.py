@@ -25,7 +25,8 @@ settings.register_profile(
     deadline=None,
     database=None,
     derandomize="CI" in os.environ,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    # A busy machine makes examples slowly; that is no fault of theirs.
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("suite")
 
