@@ -174,7 +174,8 @@ Loop__add_callback(LoopObject *self, PyObject *handle)
         || Py_IS_TYPE(handle, state->timer_handle_type)
         || Py_IS_TYPE(handle, state->threadsafe_handle_type)) {
         HandleObject *ours = (HandleObject *)handle;
-        if (!ours->cancelled && !ours->queued) {
+        if (!ours->cancelled && !ours->queued
+            && ours->engine == &self->engine) {
             handle_push(ours);
             Py_RETURN_NONE;
         }

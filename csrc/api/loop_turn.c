@@ -227,6 +227,7 @@ Loop__ready_pop(LoopObject *self, PyObject *Py_UNUSED(ignored))
         PyErr_SetString(PyExc_IndexError, "nothing is ready");
         return NULL;
     }
+    engine_leave_last(&self->engine); /* who knows when this one will run */
     ReadyEntry *entry = ready_pop(&self->engine.ready);
     HandleObject *handle = handle_take(entry);
     return handle != NULL ? (PyObject *)handle : entry_handle(self, entry);
@@ -271,6 +272,7 @@ schedule(Engine *engine, PyObject *handle, PyObject *when)
     }
     TimerHandleObject *timer =
         Py_IS_TYPE(handle, engine->state->timer_handle_type)
+                && ((HandleObject *)handle)->engine == engine
             ? (TimerHandleObject *)Py_NewRef(handle)
             : timer_for(engine, handle, when);
     if (timer == NULL) {

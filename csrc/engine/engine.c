@@ -8,12 +8,11 @@
 #include "engine/signals.h"
 #include "engine/watcher.h"
 
-/* Being woken is all that these do: the turn looks at the queue and at the
- * timers by itself. */
+/* Being woken is all that this does: the turn looks at the queue by itself. */
 static void
 on_wakeup(uv_async_t *wakeup)
 {
-    (void)wakeup;
+    CONTAINER_OF(wakeup, Engine, wakeup)->woken = true;
 }
 
 #define UV_CLOSES_BACKEND ((1 << 16) | (51 << 8)) /* libuv 1.51 */

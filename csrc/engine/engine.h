@@ -59,6 +59,7 @@ struct Engine {
     uv_loop_t uv;
     uv_async_t wakeup;    /* sent by who finds us asleep */
     Asleep asleep;        /* somebody has to send it */
+    bool woken;           /* it has come; cleared by who asks */
     uv_timer_t alarm;     /* the one timer: the head of the heap */
     int64_t alarm_at;     /* in ms of libuv's clock, -1 when not set */
     ReadyQueue fired;     /* filled by libuv's callbacks in a poll */
@@ -94,6 +95,14 @@ struct Engine {
 
     char *scratch; /* shared read buffer; NULL until needed */
 };
+
+static inline void
+engine_leave_last(Engine *engine)
+{
+    if (engine->leave_last != NULL) {
+        engine->leave_last(engine);
+    }
+}
 
 /* The head of every Loop object (api/loop.h), for who has only the loop. */
 typedef struct EngineOwner {

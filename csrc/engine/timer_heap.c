@@ -136,7 +136,7 @@ heap_sweep(TimerHeap *heap)
     size_t kept = 0, swept = 0;
     for (size_t i = 0; i < heap->count; i++) {
         TimerHandleObject *handle = heap->entries[i].handle;
-        if (handle->handle.cancelled) {
+        if (handle->handle.cancelled && swept < heap->cancelled) {
             handle->scheduled = false;
             dropped[swept++] = handle;
         }

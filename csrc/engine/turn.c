@@ -87,9 +87,10 @@ poll_spin(Engine *engine)
 {
     int64_t now = (int64_t)uv_hrtime();
     int64_t end = now + SPIN_NS;
+    engine->woken = false;
     while (now < end && now - engine->shared_at < SHARE_GIL_NS) {
         uv_run(&engine->uv, UV_RUN_NOWAIT);
-        if (!ready_is_empty(&engine->fired)) {
+        if (!ready_is_empty(&engine->fired) || engine->woken) {
             return true;
         }
         now = (int64_t)uv_hrtime();
@@ -209,9 +210,7 @@ static int
 turn_poll(Engine *engine)
 {
     bool failed = false;
-    if (engine->leave_last != NULL) {
-        engine->leave_last(engine);
-    }
+    engine_leave_last(engine);
     int64_t now = engine_now(engine, &failed);
     if (failed) {
         return -1;
@@ -403,7 +402,11 @@ turn_run(Engine *engine)
     int err = engine->debug ? run_ready_debug(engine)
                             : run_queue(engine, &engine->ready);
     engine->in_turn = false;
-    return ready_is_empty(&engine->turn_end) ? err : turn_end(engine, err);
+    if (ready_is_empty(&engine->turn_end)) {
+        return err;
+    }
+    engine_leave_last(engine);
+    return turn_end(engine, err);
 }
 
 int
@@ -456,7 +459,9 @@ engine_turn(Engine *engine)
         || turn_poll(engine) < 0) {
         return -1;
     }
-    return turn_run(engine);
+    int err = turn_run(engine);
+    engine_leave_last(engine);
+    return err;
 }
 
 int

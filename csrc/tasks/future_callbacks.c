@@ -88,13 +88,19 @@ int
 future_add_callback(FutureObject *future, PyObject *callback,
                     PyObject *context)
 {
-    if (future->status != FUTURE_PENDING) {
-        return future_call_soon(future, callback, (PyObject *)future, context);
-    }
+    /* First: a collection may run here, and end the future. */
     PyObject *taken = context != NULL && context != Py_None
                           ? Py_NewRef(context)
                           : PyContext_CopyCurrent();
-    return taken ? add_callback_steal(future, callback, taken) : -1;
+    if (taken == NULL) {
+        return -1;
+    }
+    if (future->status == FUTURE_PENDING) {
+        return add_callback_steal(future, callback, taken);
+    }
+    int err = future_call_soon(future, callback, (PyObject *)future, context);
+    Py_DECREF(taken);
+    return err;
 }
 
 /* ---- scheduling ---- */
@@ -178,6 +184,10 @@ unlink_waiter(FutureObject *future)
         return -1;
     }
     TaskObject *task = future->waiter;
+    if (task == NULL) { /* a collection has run, and ended the future */
+        Py_DECREF(wakeup);
+        return 0;
+    }
     future->waiter = NULL;
     future->callback0 = wakeup;
     future->context0 = Py_NewRef(task->context);

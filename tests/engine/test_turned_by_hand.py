@@ -552,3 +552,31 @@ def test_signal_handlers_at_the_interpreters_end_are_said_to_be_left(loop):
         signal.set_wakeup_fd(-1)
     assert before is not signal.SIG_DFL and wakeup != -1
     assert os.getpid()  # still here
+
+
+def test_no_task_is_current_after_a_turn_by_hand(loop):
+    async def restless():
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    tasks = [loop.create_task(restless()) for _ in range(2)]
+    with running(loop):
+        loop._run_once()
+        assert asyncio.current_task(loop) is None
+    loop.run_until_complete(asyncio.gather(*tasks))
+
+
+def test_a_timer_of_another_loop_is_a_timer_like_any(loop_factories):
+    # Queued by hand, in numbers: each loop counts the cancelled ones of its own heap.
+    make = loop_factories["pyaio"]
+    with contextlib.closing(make()) as here, contextlib.closing(make()) as there:
+        strangers = [there.call_later(1000 + i, print) for i in range(400)]
+        for timer in strangers:
+            timer._scheduled = False  # takes it out of its loop's heap
+            here._schedule(timer)
+            timer.cancel()
+        for timer in [here.call_later(2000, print) for _ in range(600)]:
+            timer.cancel()
+        here.call_soon(here.stop)
+        here.run_forever()
+        assert len(here._scheduled) <= 500  # half of them may wait to be swept
