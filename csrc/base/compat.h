@@ -119,6 +119,8 @@ compat_is_finalizing(void)
 
 /* writelines() is write() of the lines joined. */
 #define PYAIO_WRITELINES_JOINS (PY_VERSION_HEX < 0x030C0000)
+/* writelines() leaves out what is false. */
+#define PYAIO_WRITELINES_SKIPS_FALSE (PY_VERSION_HEX >= 0x030E0000)
 
 /* What write() calls its argument when it is none. */
 #if PY_VERSION_HEX >= 0x030E0000

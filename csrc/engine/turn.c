@@ -18,7 +18,7 @@
 #define POLL_TURNS 256        /* without a poll, at the most */
 #define POLL_NS 20000         /* the same in time: a poll is some 2 % of it */
 #define CHECK_TURNS 16        /* between two looks at the clock */
-#define TICK_TURNS 4          /* between two looks at the coarse clock */
+#define TICK_TURNS 2          /* between two looks at the coarse clock */
 #define SHARE_GIL_NS 10000000 /* twice the interpreter's switch interval */
 #define CONTENDED_NS 500000   /* to get the GIL back: somebody computes */
 #define SPIN_NS 30000         /* to look for events before such a wait */

@@ -388,12 +388,27 @@ stream_write_object(StreamObject *stream, PyObject *data)
 
 /* ---- writelines() and write_eof() ---- */
 
+/* An item without bytes that is false counts as an empty one since 3.14, None
+ * among them; of another one, the raised exception stays. */
+static int
+skip_false(PyObject *line)
+{
+    PyObject *raised = PyErr_GetRaisedException();
+    int truth = PyObject_IsTrue(line);
+    if (truth > 0) {
+        PyErr_SetRaisedException(raised);
+        return -1;
+    }
+    Py_DECREF(raised);
+    return truth;
+}
+
 static int
 push_line(StreamObject *stream, PyObject *line)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(line, &view, PyBUF_SIMPLE) < 0) {
-        return -1;
+        return PYAIO_WRITELINES_SKIPS_FALSE ? skip_false(line) : -1;
     }
     int err = 0;
     if (view.len > 0) {
@@ -459,6 +474,12 @@ stream_write_lines(StreamObject *stream, PyObject *lines)
                         PYAIO_WRITELINES_JOINS ? "write" : "writelines")
         < 0) {
         return -1;
+    }
+    if (!PYAIO_WRITELINES_JOINS) {
+        int truth = PyObject_IsTrue(lines);
+        if (truth <= 0) {
+            return truth; /* nothing, and nothing to iterate over */
+        }
     }
     /* Our own: asking an item for its bytes may change the caller's list. */
     PyObject *own = PySequence_Tuple(lines);

@@ -388,7 +388,9 @@ async def refusal(lines, *, after_eof=False):
             return type(exc), str(exc)
 
 
-@pytest.mark.parametrize("lines", [[1], [b"x", "y"], ["y", b"x"], [b"x", None], 7, "text"], ids=str)
+@pytest.mark.parametrize(
+    "lines", [[1], [b"x", "y"], ["y", b"x"], [b"x", None], [0], 7, "text", None, 0], ids=str
+)
 def test_writelines_words_its_refusal_as_asyncio_does(run, lines):
     assert run(refusal, lines) == on_asyncio(refusal, lines)
 
