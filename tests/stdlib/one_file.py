@@ -13,6 +13,7 @@ import faulthandler
 import json
 import os
 import re
+import signal
 import unittest
 
 #: Where the tests are. The runner's own tests have it changed, to a package of theirs.
@@ -134,6 +135,8 @@ def main():
     parser.add_argument("tests", nargs="*")
     options = parser.parse_args()
     faulthandler.enable()
+    # A shell starts its background jobs with it ignored, which is inherited.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with open(options.results, "a", buffering=1) as results:
         run(options, results)
 
