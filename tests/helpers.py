@@ -20,6 +20,10 @@ import time
 #: time limit of pytest-timeout, which ends the process and leaves no time to clean up.
 HANG = 30.0
 
+#: How long a test waits for what has to come: less than the suite allows it in all, so that a
+#: hang ends in a TimeoutError with a traceback and not with the end of the whole run.
+PATIENCE = HANG / 3
+
 #: What a child process has to run to have ``new_event_loop`` in its namespace, by loop kind.
 CHILD_PRELUDE = {
     "pyaio": "from pyaio import new_event_loop\n",
@@ -142,14 +146,13 @@ class Child:
     Leaving the block kills what still runs, so no test leaves a process behind.
     """
 
-    def __init__(self, args, *, env=None, cwd=None):
+    def __init__(self, args, *, env=None):
         self.process = subprocess.Popen(
             [sys.executable, *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=child_env(env),
-            cwd=cwd,
             bufsize=0,  # communicate() reads the descriptor, past the buffer of a file object
         )
 

@@ -16,10 +16,9 @@ import subprocess
 import sys
 from asyncio import selector_events, unix_events
 
-from helpers import HANG, HandlerCalls
+from helpers import HANG, PATIENCE, HandlerCalls
 
 LOOPBACK = "127.0.0.1"
-PATIENCE = HANG / 3
 ASYNCIO = os.path.dirname(asyncio.__file__)
 
 #: In place of an argument: leave it out.

@@ -7,7 +7,6 @@ import io
 import ssl
 
 import pytest
-import trustme
 from aiohttp import (
     ClientConnectionError,
     ClientSession,
@@ -17,23 +16,9 @@ from aiohttp import (
     WSMsgType,
     web,
 )
-from helpers import HANG
-
-#: Less than the suite allows a test, so that a hang ends in a traceback.
-PATIENCE = HANG / 3
+from helpers import PATIENCE
 
 TIMEOUT = ClientTimeout(total=PATIENCE)
-
-
-@pytest.fixture(scope="session")
-def contexts():
-    """A server's and a client's SSLContext that know each other."""
-    authority = trustme.CA()
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(server)
-    client = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
-    authority.configure_trust(client)
-    return server, client
 
 
 @pytest.fixture(params=["tcp", "tls"])

@@ -2,19 +2,14 @@
 
 import signal
 import socket
-import ssl
 import sys
 
 import anyio
 import anyio.from_thread
 import anyio.to_thread
 import pytest
-import trustme
 from anyio.streams.tls import TLSListener, TLSStream
-from helpers import HANG
-
-#: Less than the suite allows a test, so that a hang ends in a traceback.
-PATIENCE = HANG / 3
+from helpers import PATIENCE
 
 
 @pytest.fixture
@@ -192,16 +187,6 @@ def test_synchronization_and_memory_streams(run):
         return sorted(got)
 
     assert run(main) == list(range(50))
-
-
-@pytest.fixture(scope="module")
-def contexts():
-    authority = trustme.CA()
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(server)
-    client = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
-    authority.configure_trust(client)
-    return server, client
 
 
 async def echo(stream):

@@ -9,11 +9,8 @@ import socket
 import pytest
 import uvicorn
 from aiohttp import ClientSession, ClientTimeout
-from helpers import HANG
+from helpers import PATIENCE
 from websockets.asyncio.client import connect
-
-#: Less than the suite allows a test, so that a hang ends in a traceback.
-PATIENCE = HANG / 3
 
 
 class Application:

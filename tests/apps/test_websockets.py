@@ -2,27 +2,12 @@
 
 import asyncio
 import contextlib
-import ssl
 
 import pytest
-import trustme
-from helpers import HANG
+from helpers import PATIENCE
 from websockets.asyncio.client import connect, unix_connect
 from websockets.asyncio.server import broadcast, serve, unix_serve
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
-
-#: Less than the suite allows a test, so that a hang ends in a traceback.
-PATIENCE = HANG / 3
-
-
-@pytest.fixture(scope="module")
-def contexts():
-    authority = trustme.CA()
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost", "127.0.0.1").configure_cert(server)
-    client = ssl.create_default_context(ssl.Purpose.SERVER_AUTH)
-    authority.configure_trust(client)
-    return server, client
 
 
 async def echo(connection):

@@ -5,16 +5,11 @@ Imported by name from the tests of this folder: ``from peers import Recorder, co
 
 import asyncio
 import contextlib
-import errno
 import socket
 
-from helpers import HANG
+from helpers import PATIENCE
 
 LOOPBACK = "127.0.0.1"
-
-#: How long a test waits for what has to come: less than the suite allows it in all, so that a
-#: hang ends in a TimeoutError with a traceback and not with the end of the whole run.
-PATIENCE = HANG / 3
 
 
 def _ipv6_trouble():
@@ -233,6 +228,3 @@ async def outcome(awaitable):
             return await awaitable
     except Exception as exc:
         return type(exc)
-
-
-ADDRESS_IN_USE = errno.EADDRINUSE

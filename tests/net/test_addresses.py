@@ -10,7 +10,8 @@ import re
 import socket
 
 import pytest
-from peers import LOOPBACK, PATIENCE, on_asyncio
+from helpers import PATIENCE
+from peers import LOOPBACK, on_asyncio
 
 HOSTS = [
     None,

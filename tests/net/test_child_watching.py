@@ -8,7 +8,7 @@ import warnings
 from subprocess import DEVNULL, PIPE
 
 import pytest
-from peers import PATIENCE
+from helpers import PATIENCE
 
 
 async def started(source, **kwargs):

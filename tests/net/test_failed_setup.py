@@ -16,8 +16,8 @@ import subprocess
 from functools import partial
 
 import pytest
-from helpers import HandlerCalls, open_fds
-from peers import LOOPBACK, PATIENCE, Recorder, closed_port, finish, on_asyncio, tcp_pair, turns
+from helpers import PATIENCE, HandlerCalls, open_fds
+from peers import LOOPBACK, Recorder, closed_port, finish, on_asyncio, tcp_pair, turns
 
 #: More turns of the loop than any set-up here takes before it waits for others.
 ENOUGH = 40

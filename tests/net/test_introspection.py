@@ -16,7 +16,8 @@ import socket
 import weakref
 
 import pytest
-from peers import LOOPBACK, PATIENCE, Recorder, on_asyncio, until
+from helpers import PATIENCE
+from peers import LOOPBACK, Recorder, on_asyncio, until
 
 CHANCE = [
     (re.compile(r"0x[0-9a-f]+"), "0x…"),

@@ -7,8 +7,8 @@ import sys
 from subprocess import DEVNULL, PIPE, STDOUT
 
 import pytest
-from helpers import count_fds
-from peers import PATIENCE, ended, on_asyncio, turns, until
+from helpers import PATIENCE, count_fds
+from peers import ended, on_asyncio, turns, until
 
 
 async def started(source, **kwargs):

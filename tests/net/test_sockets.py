@@ -4,7 +4,8 @@ import asyncio
 import socket
 
 import pytest
-from peers import LOOPBACK, PATIENCE, closed_port, tcp_pair, turns, until, with_peer
+from helpers import PATIENCE
+from peers import LOOPBACK, closed_port, tcp_pair, turns, until, with_peer
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import socket
 import ssl
 
 import pytest
+from helpers import PATIENCE
 from peers import (
     LOOPBACK,
-    PATIENCE,
     Buffered,
     Recorder,
     connection,

@@ -6,7 +6,8 @@ import inspect
 import sys
 
 import pytest
-from peers import LOOPBACK, PATIENCE, closed_port, ended, reset, take, tcp_pair, until
+from helpers import PATIENCE
+from peers import LOOPBACK, closed_port, ended, reset, take, tcp_pair, until
 
 
 @contextlib.asynccontextmanager
