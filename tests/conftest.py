@@ -90,6 +90,23 @@ def loop_factories():
 
 
 @pytest.fixture
+def on_both(loop_factories):
+    """`on_both(look)`: what look(loop) gives for a new loop of each kind, pyaio's first."""
+
+    def on_both(look):
+        found = []
+        for factory in loop_factories.values():
+            loop = factory()
+            try:
+                found.append(look(loop))
+            finally:
+                loop.close()
+        return found
+
+    return on_both
+
+
+@pytest.fixture
 def loop_class(loop_kind, loop_factory):
     """The class of the loops, for subclassing and for patching methods on it."""
     return helpers.loop_class_of(loop_kind)

@@ -8,53 +8,11 @@ import asyncio
 import copy
 import inspect
 import pickle
-import re
 import weakref
 
 import pytest
 from helpers import drain
-
-CHANCE = [
-    (re.compile(r"0x[0-9a-f]+"), "0x…"),
-    (re.compile(r"when=[\d.]+"), "when=…"),
-    (re.compile(r"(?<=created at ).*?(?=>|$)"), "…"),
-    (re.compile(r"\b_UnixSelectorEventLoop\b"), "Loop"),
-    (re.compile(r"\b_ThreadSafeHandle\b"), "Handle"),  # asyncio's name of it since 3.14
-]
-
-
-def shown(thing):
-    text = repr(thing)
-    for pattern, replacement in CHANCE:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def public(thing):
-    return {name for name in dir(thing) if not name.startswith("_")}
-
-
-def parameters(method):
-    """The parameters of a method: their names, kinds and defaults."""
-    return [(p.name, p.kind, p.default) for p in inspect.signature(method).parameters.values()]
-
-
-@pytest.fixture
-def on_both(loop_factories):
-    """`on_both(look)`: what look(loop) gives for a new loop of each kind, pyaio's first."""
-
-    def on_both(look):
-        found = []
-        for factory in loop_factories.values():
-            loop = factory()
-            try:
-                found.append(look(loop))
-            finally:
-                loop.close()
-        return found
-
-    return on_both
-
+from looks import attempt, parameters, public, shown
 
 # The loop
 
@@ -217,13 +175,6 @@ SCHEDULED = {
 @pytest.fixture(params=SCHEDULED)
 def schedule(request):
     return SCHEDULED[request.param]
-
-
-def attempt(function, *args):
-    try:
-        return shown(function(*args))
-    except Exception as exc:
-        return type(exc).__name__
 
 
 def handle_looks(handle):

@@ -91,16 +91,8 @@ class Run:
             self.trace.append("exit")
 
 
-def trace_of(factory, program):
-    loop = factory()
-    try:
-        return Run(loop, program).run()
-    finally:
-        loop.close()
-
-
 @settings(max_examples=150)
 @given(programs)
-def test_a_random_program_runs_in_the_order_of_asyncio(loop_factories, program):
-    expected = trace_of(loop_factories["asyncio"], program)
-    assert trace_of(loop_factories["pyaio"], program) == expected
+def test_a_random_program_runs_in_the_order_of_asyncio(on_both, program):
+    got, expected = on_both(lambda loop: Run(loop, program).run())
+    assert got == expected

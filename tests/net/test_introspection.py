@@ -17,16 +17,9 @@ import weakref
 
 import pytest
 from helpers import PATIENCE
+from looks import attempt, parameters, public, shown
 from peers import LOOPBACK, Recorder, on_asyncio, until
 
-CHANCE = [
-    (re.compile(r"0x[0-9a-f]+"), "0x…"),
-    (re.compile(r"(fd|pid|name)=\d+"), r"\1=…"),
-    (re.compile(r"bufsize=[1-9]\d*"), "bufsize=…"),
-    (re.compile(r"\b[1-9]\d{3,4}\b"), "port"),
-    (re.compile(r"\b_SelectorSocketTransport\b"), "SocketTransport"),
-    (re.compile(r"\b_UnixSelectorEventLoop\b"), "Loop"),
-]
 KEYS = [
     *["socket", "sockname", "peername", "pipe", "subprocess"],
     *["sslcontext", "ssl_object", "peercert", "cipher", "compression"],
@@ -40,22 +33,6 @@ TYPES = [
     asyncio.DatagramTransport,
     asyncio.SubprocessTransport,
 ]
-
-
-def shown(thing):
-    """The repr of *thing* without what is chance."""
-    text = repr(thing)
-    for pattern, replacement in CHANCE:
-        text = pattern.sub(replacement, text)
-    return text
-
-
-def attempt(function, *args, **kwargs):
-    """What the call gives, or the type of what it raises."""
-    try:
-        return shown(function(*args, **kwargs))
-    except Exception as exc:
-        return type(exc).__name__
 
 
 def extra(transport):
@@ -94,19 +71,10 @@ def looks(transport):
     }
 
 
-def public(thing):
-    return {name for name in dir(thing) if not name.startswith("_")}
-
-
 def implements(transport, name):
     """True unless the method is the base's, which raises NotImplementedError."""
     method = getattr(type(transport), name, None)
     return method not in (None, getattr(asyncio.Transport, name))
-
-
-def parameters(method):
-    """The parameters of a method: their names, kinds and defaults."""
-    return [(p.name, p.kind, p.default) for p in inspect.signature(method).parameters.values()]
 
 
 # Each kind of transport: asynchronous context managers that give open transports.
@@ -234,10 +202,10 @@ def kind(request):
 
 
 @pytest.fixture
-def on_both(loop_factories, tmp_path, tls, kind):
-    """`on_both(look)`: what look(transport) gives on each loop, for each transport of the kind."""
+def on_each_loop(loop_factories, tmp_path, tls, kind):
+    """`on_each_loop(look)`: what look(transport) gives, for each transport of the kind."""
 
-    def on_both(look, kind=kind):
+    def on_each_loop(look, kind=kind):
         async def main(name):
             folder = tmp_path / name
             folder.mkdir(exist_ok=True)
@@ -248,7 +216,7 @@ def on_both(loop_factories, tmp_path, tls, kind):
             got = runner.run(main("one"))
         return got, on_asyncio(main, "two")
 
-    return on_both
+    return on_each_loop
 
 
 def settle(thing):
@@ -262,13 +230,13 @@ def settle(thing):
     return thing
 
 
-def test_an_open_transport_looks_as_on_asyncio(on_both):
-    got, expected = map(settle, on_both(looks))
+def test_an_open_transport_looks_as_on_asyncio(on_each_loop):
+    got, expected = map(settle, on_each_loop(looks))
     assert got == expected
     assert all("Transport" in each["repr"] for each in expected)
 
 
-def test_a_transport_that_reads_no_more_looks_as_on_asyncio(on_both):
+def test_a_transport_that_reads_no_more_looks_as_on_asyncio(on_each_loop):
     def look(transport):
         if not implements(transport, "pause_reading"):
             return None
@@ -277,7 +245,7 @@ def test_a_transport_that_reads_no_more_looks_as_on_asyncio(on_both):
         transport.resume_reading()
         return paused, looks(transport), transport.is_reading()
 
-    got, expected = map(settle, on_both(look))
+    got, expected = map(settle, on_each_loop(look))
     assert got == expected
 
 
@@ -298,7 +266,7 @@ def test_a_closed_transport_looks_as_on_asyncio(loop_factories, tmp_path, tls, k
     assert settle(got) == settle(on_asyncio(main, "two"))
 
 
-def test_a_transport_with_more_to_write_looks_as_on_asyncio(on_both):
+def test_a_transport_with_more_to_write_looks_as_on_asyncio(on_each_loop):
     def look(transport):
         if not implements(transport, "write"):
             return None
@@ -310,36 +278,36 @@ def test_a_transport_with_more_to_write_looks_as_on_asyncio(on_both):
         transport.abort()
         return [*found, looks(transport)]
 
-    got, expected = map(settle, on_both(look))
+    got, expected = map(settle, on_each_loop(look))
     assert got == expected
 
 
-def test_every_public_name_of_asyncios_transport_is_there(on_both):
-    got, expected = on_both(public)
+def test_every_public_name_of_asyncios_transport_is_there(on_each_loop):
+    got, expected = on_each_loop(public)
     for ours, theirs in zip(got, expected, strict=True):
         assert theirs - ours == set()
 
 
-def test_the_methods_take_asyncios_parameters(on_both):
+def test_the_methods_take_asyncios_parameters(on_each_loop):
     def look(transport):
         names = public(asyncio.Transport) & public(transport)
         return {name: parameters(getattr(transport, name)) for name in sorted(names)}
 
-    got, expected = on_both(look)
+    got, expected = on_each_loop(look)
     assert got == expected
 
 
-def test_every_method_is_documented(on_both):
+def test_every_method_is_documented(on_each_loop):
     def look(transport):
         names = public(transport) - {"max_size"}
         return {name for name in names if not inspect.getdoc(getattr(type(transport), name))}
 
-    got, expected = on_both(look)
+    got, expected = on_each_loop(look)
     for ours, theirs in zip(got, expected, strict=True):
         assert ours <= theirs
 
 
-def test_wrong_calls_of_get_extra_info_are_type_errors(on_both):
+def test_wrong_calls_of_get_extra_info_are_type_errors(on_each_loop):
     def look(transport):
         return [
             attempt(transport.get_extra_info),
@@ -348,12 +316,12 @@ def test_wrong_calls_of_get_extra_info_are_type_errors(on_both):
             attempt(transport.get_extra_info, []),
         ]
 
-    got, expected = on_both(look)
+    got, expected = on_each_loop(look)
     assert got == expected
     assert expected[0] == ["TypeError"] * 4
 
 
-def test_the_socket_of_a_transport_is_asyncios(on_both, kind):
+def test_the_socket_of_a_transport_is_asyncios(on_each_loop, kind):
     def look(transport):
         sock = transport.get_extra_info("socket")
         if sock is None:
@@ -370,7 +338,7 @@ def test_the_socket_of_a_transport_is_asyncios(on_both, kind):
             "repr": shown(sock),
         }
 
-    got, expected = on_both(look)
+    got, expected = on_each_loop(look)
     assert settle(got) == settle(expected)
 
 

@@ -3,15 +3,7 @@
 import asyncio
 
 import pytest
-
-
-async def never():
-    await asyncio.get_running_loop().create_future()
-
-
-async def turns(count):
-    for _ in range(count):
-        await asyncio.sleep(0)
+from coroutines import never, turns
 
 
 def test_a_cancelled_task_raises_cancelled_error(run):
@@ -97,23 +89,6 @@ def test_cancelling_counts_the_requests(run):
     run(main)
 
 
-def test_cancel_reaches_the_future_that_is_waited_for(run):
-    async def main():
-        future = asyncio.get_running_loop().create_future()
-
-        async def body():
-            await future
-
-        task = asyncio.create_task(body())
-        await turns(2)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert future.cancelled()
-
-    run(main)
-
-
 def test_a_task_may_cancel_itself(run):
     async def main():
         async def body():
@@ -123,23 +98,6 @@ def test_a_task_may_cancel_itself(run):
 
         with pytest.raises(asyncio.CancelledError):
             await asyncio.create_task(body())
-
-    run(main)
-
-
-def test_a_cancel_that_meets_a_result_wins(run):
-    async def main():
-        future = asyncio.get_running_loop().create_future()
-
-        async def body():
-            return await future
-
-        task = asyncio.create_task(body())
-        await turns(2)
-        future.set_result(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
 
     run(main)
 

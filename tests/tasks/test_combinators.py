@@ -5,23 +5,18 @@ import contextlib
 import gc
 
 import pytest
+from coroutines import never, turns
 from helpers import HANG, HandlerCalls
 
 
-async def value(result, turns=1):
-    for _ in range(turns):
-        await asyncio.sleep(0)
+async def value(result, after=1):
+    await turns(after)
     return result
 
 
-async def fail(turns=1):
-    for _ in range(turns):
-        await asyncio.sleep(0)
+async def fail(after=1):
+    await turns(after)
     raise LookupError("failed")
-
-
-async def never():
-    await asyncio.get_running_loop().create_future()
 
 
 @contextlib.asynccontextmanager

@@ -7,6 +7,7 @@ import weakref
 
 import helpers
 import pytest
+from coroutines import turns, wait_for_it
 
 import pyaio
 
@@ -23,10 +24,6 @@ TASKS = {
     "python": asyncio.tasks._PyTask,
     "subclass of pyaio": type("Sub", (pyaio.Task,), {"__del__": lambda self: None}),
 }
-
-
-async def wait_for_it(awaitable):
-    return await awaitable
 
 
 async def outcome(awaitable):
@@ -46,13 +43,23 @@ def make_task(request):
     return lambda coro: TASKS[request.param](coro, loop=asyncio.get_running_loop())
 
 
-def test_any_task_waits_for_any_future(run, make_future, make_task):
+@pytest.fixture
+def make_chain(make_future, make_task):
+    """`await make_chain(length=1)`: a future and tasks, each waiting for the one before it."""
+
+    async def make_chain(length=1):
+        chain = [make_future()]
+        for _ in range(length):
+            chain.append(make_task(wait_for_it(chain[-1])))
+        await turns(length)
+        return chain
+
+    return make_chain
+
+
+def test_any_task_waits_for_any_future(run, make_chain):
     async def main():
-        future = make_future()
-        inner = make_task(wait_for_it(future))
-        outer = make_task(wait_for_it(inner))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        future, inner, outer = await make_chain(2)
         assert inner._fut_waiter is future and outer._fut_waiter is inner
         for awaited, waiting in (future, inner), (inner, outer):
             ((callback, context),) = awaited._callbacks
@@ -64,24 +71,18 @@ def test_any_task_waits_for_any_future(run, make_future, make_task):
     run(main)
 
 
-def test_any_task_gets_the_exception_of_any_future(run, make_future, make_task):
+def test_any_task_gets_the_exception_of_any_future(run, make_chain):
     async def main():
-        future = make_future()
-        task = make_task(wait_for_it(future))
-        await asyncio.sleep(0)
+        future, task = await make_chain()
         future.set_exception(KeyError("key"))
         assert await outcome(task) == (KeyError, ("key",))
 
     run(main)
 
 
-def test_cancelling_reaches_any_future_through_any_tasks(run, make_future, make_task):
+def test_cancelling_reaches_any_future_through_any_tasks(run, make_chain):
     async def main():
-        future = make_future()
-        inner = make_task(wait_for_it(future))
-        outer = make_task(wait_for_it(inner))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        future, inner, outer = await make_chain(2)
         assert outer.cancel("message") is True
         assert future.cancelled() and not inner.done()
         assert await outcome(outer) == (asyncio.CancelledError, ("message",))
@@ -91,17 +92,13 @@ def test_cancelling_reaches_any_future_through_any_tasks(run, make_future, make_
     run(main)
 
 
-def test_cancelling_a_task_whose_future_is_done(run, make_future, make_task):
+def test_cancelling_a_task_whose_future_is_done(run, make_chain):
     async def main():
-        future = make_future()
-        task = make_task(wait_for_it(future))
-        await asyncio.sleep(0)
+        future, task = await make_chain()
         future.set_result(1)
         assert task.cancel("late") is True
         assert await outcome(task) == (asyncio.CancelledError, ("late",))
-        future = make_future()
-        task = make_task(wait_for_it(future))
-        await asyncio.sleep(0)
+        future, task = await make_chain()
         future.cancel("the future")
         assert await outcome(task) == (asyncio.CancelledError, ("the future",))
         assert task.cancelled()
@@ -255,8 +252,7 @@ def test_subclasses_of_futures_and_tasks(run, kind):
             thing.slot = thing.attribute = thing
         references = weakref.ref(future), weakref.ref(task)
         waiting = asyncio.create_task(wait_for_it(task))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await turns(2)
         waiting.cancel()
         assert await outcome(waiting) == (asyncio.CancelledError, ())
         assert task.cancelled() and future.cancelled()

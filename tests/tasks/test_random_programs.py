@@ -124,19 +124,15 @@ class Program:
                 future.exception()
 
 
-def trace_of(factory, bodies):
-    loop = factory()
-    try:
-        program = Program(loop, bodies)
-        loop.set_exception_handler(lambda loop, context: program.note(context["message"]))
-        loop.run_until_complete(loop.create_task(program.main(), name="main"))
-        return program.trace
-    finally:
-        loop.close()
+def trace_of(loop, bodies):
+    program = Program(loop, bodies)
+    loop.set_exception_handler(lambda loop, context: program.note(context["message"]))
+    loop.run_until_complete(loop.create_task(program.main(), name="main"))
+    return program.trace
 
 
 @settings(max_examples=300)
 @given(PROGRAMS)
-def test_random_programs_give_the_same_trace(loop_factories, bodies):
-    traces = [trace_of(factory, bodies) for factory in loop_factories.values()]
-    assert traces[0] == traces[1]
+def test_random_programs_give_the_same_trace(on_both, bodies):
+    got, expected = on_both(lambda loop: trace_of(loop, bodies))
+    assert got == expected

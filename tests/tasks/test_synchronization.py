@@ -3,11 +3,7 @@
 import asyncio
 
 import pytest
-
-
-async def turns(count):
-    for _ in range(count):
-        await asyncio.sleep(0)
+from coroutines import turns
 
 
 def test_a_lock_admits_one_at_a_time_in_order(run):

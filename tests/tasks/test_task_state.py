@@ -6,13 +6,9 @@ import inspect
 
 import helpers
 import pytest
+from coroutines import turns, wait_for_it
 
 VAR = contextvars.ContextVar("VAR", default="unset")
-
-
-async def turns(count):
-    for _ in range(count):
-        await asyncio.sleep(0)
 
 
 def test_current_task_is_the_task_that_runs(run):
@@ -178,11 +174,7 @@ def test_a_task_shows_its_coroutine_and_stack(run):
 def test_the_private_state_that_libraries_read(run):
     async def main():
         future = asyncio.get_running_loop().create_future()
-
-        async def body():
-            await future
-
-        task = asyncio.create_task(body())
+        task = asyncio.create_task(wait_for_it(future))
         await turns(2)
         assert task._fut_waiter is future
         assert task._must_cancel is False
@@ -208,11 +200,7 @@ def test_the_main_task_shows_the_callback_of_run_until_complete(run):
 def test_a_future_may_be_awaited_by_many(run):
     async def main():
         future = asyncio.get_running_loop().create_future()
-
-        async def body():
-            return await future
-
-        tasks = [asyncio.create_task(body()) for _ in range(5)]
+        tasks = [asyncio.create_task(wait_for_it(future)) for _ in range(5)]
         await turns(2)
         future.set_result("value")
         return await asyncio.gather(*tasks)
