@@ -6,7 +6,6 @@ the exception's type, its text where it is asyncio's own, the result, and what i
 """
 
 import asyncio
-import inspect
 import io
 import signal
 import socket
@@ -811,27 +810,6 @@ def test_no_method_of_asyncio_is_left_out(like):
     public = PUBLIC[like]
     there = {name for name in dir(public) if name[0] != "_" and callable(getattr(public, name))}
     assert there - called == set()
-
-
-def parameters(method):
-    """What *method* takes after `self`, by name: what can be told apart by a caller."""
-    found = inspect.signature(method).parameters.values()
-    return [(p.name, p.kind, p.default) for p in found if p.name != "self"]
-
-
-@pytest.mark.parametrize("name", [name for name in dir(LOOP) if name[0] != "_"])
-def test_the_loop_has_the_signatures_of_asyncio(pyaio, name):
-    if callable(getattr(LOOP, name)):
-        assert parameters(getattr(pyaio.Loop, name)) == parameters(getattr(LOOP, name))
-
-
-@pytest.mark.parametrize("like", [asyncio.Handle, asyncio.TimerHandle])
-def test_handles_have_the_signatures_of_asyncio(pyaio, like):
-    loop = pyaio.new_event_loop()
-    handle = loop.call_soon(nothing) if like is asyncio.Handle else loop.call_later(0, nothing)
-    loop.close()
-    for name in [name for name in dir(like) if name[0] != "_"]:
-        assert parameters(getattr(handle, name)) == parameters(getattr(like, name)), name
 
 
 def pytest_generate_tests(metafunc):
