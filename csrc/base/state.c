@@ -58,48 +58,26 @@ module_state_init(ModuleState *state)
 int
 module_state_traverse(ModuleState *state, visitproc visit, void *arg)
 {
-    Py_VISIT(state->handle_type);
-    Py_VISIT(state->timer_handle_type);
-    Py_VISIT(state->threadsafe_handle_type);
-    Py_VISIT(state->loop_type);
-    Py_VISIT(state->stream_type);
-    Py_VISIT(state->listener_type);
-    Py_VISIT(state->poller_type);
-    Py_VISIT(state->future_type);
-    Py_VISIT(state->task_type);
-    Py_VISIT(state->await_iter_type);
+#define X(name) Py_VISIT(state->name);
+    STATE_TYPES(X)
+    STATE_OBJECTS(X)
+#undef X
 #define X(name, module, attribute) Py_VISIT(state->name);
     STATE_IMPORTS(X)
 #undef X
-    Py_VISIT(state->context_keyword);
-    Py_VISIT(state->msg_keyword);
-    Py_VISIT(state->all_tasks_data);
-    Py_VISIT(state->all_tasks_iterating);
-    Py_VISIT(state->all_tasks_remove);
     return 0;
 }
 
 void
 module_state_clear(ModuleState *state)
 {
-    Py_CLEAR(state->handle_type);
-    Py_CLEAR(state->timer_handle_type);
-    Py_CLEAR(state->threadsafe_handle_type);
-    Py_CLEAR(state->loop_type);
-    Py_CLEAR(state->stream_type);
-    Py_CLEAR(state->listener_type);
-    Py_CLEAR(state->poller_type);
-    Py_CLEAR(state->future_type);
-    Py_CLEAR(state->task_type);
-    Py_CLEAR(state->await_iter_type);
+#define X(name) Py_CLEAR(state->name);
+    STATE_TYPES(X)
+    STATE_OBJECTS(X)
+#undef X
 #define X(name, module, attribute) Py_CLEAR(state->name);
     STATE_IMPORTS(X)
 #undef X
-    Py_CLEAR(state->context_keyword);
-    Py_CLEAR(state->msg_keyword);
-    Py_CLEAR(state->all_tasks_data);
-    Py_CLEAR(state->all_tasks_iterating);
-    Py_CLEAR(state->all_tasks_remove);
 #define X(name) Py_CLEAR(state->names.name);
     STATE_NAMES(X)
 #undef X
@@ -158,6 +136,16 @@ module_add_getset(PyTypeObject *type, PyGetSetDef *getset)
         }
     }
     return 0;
+}
+
+void
+module_type_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    (void)type->tp_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
 }
 
 PyTypeObject *

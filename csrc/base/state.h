@@ -80,8 +80,7 @@
     X(warning)                                                                \
     X(when)
 
-/* Taken from the standard library when the module is made. */
-/* The registry of tasks (tasks/registry.h). */
+/* Taken from the standard library: of its registry of tasks (tasks/registry.h). */
 #if PYAIO_TASKS_IN_FIELDS
 #define TASK_IMPORTS(X)                                                       \
     X(add_awaiter, "_asyncio", "future_add_to_awaited_by")                    \
@@ -106,6 +105,7 @@
     X(all_tasks, "asyncio.tasks", "_all_tasks")
 #endif
 
+/* All that is taken from the standard library when the module is made. */
 #define STATE_IMPORTS(X)                                                      \
     X(asyncio_future, "asyncio", "Future")                                    \
     X(asyncio_task, "asyncio", "Task")                                        \
@@ -130,6 +130,29 @@
     X(tasks_namespace, "asyncio.tasks", "__dict__")                           \
     X(transport_socket, "asyncio.trsock", "TransportSocket")                  \
     TASK_IMPORTS(X)
+
+/* The types that the module makes; threadsafe_handle_type since Python 3.14. */
+#define STATE_TYPES(X)                                                        \
+    X(handle_type)                                                            \
+    X(timer_handle_type)                                                      \
+    X(threadsafe_handle_type)                                                 \
+    X(loop_type)                                                              \
+    X(stream_type)                                                            \
+    X(listener_type)                                                          \
+    X(poller_type)                                                            \
+    X(future_type)                                                            \
+    X(task_type)                                                              \
+    X(await_iter_type)
+
+/* The tuples ("context",) and ("msg",); and of asyncio's WeakSet of tasks, before
+ * 3.14, its set of weak references, its set of iterations that go on, and the
+ * callback of its references. */
+#define STATE_OBJECTS(X)                                                      \
+    X(context_keyword)                                                        \
+    X(msg_keyword)                                                            \
+    X(all_tasks_data)                                                         \
+    X(all_tasks_iterating)                                                    \
+    X(all_tasks_remove)
 
 typedef struct HandleObject HandleObject;
 
@@ -160,19 +183,14 @@ typedef struct TaskLayout {
 } TaskLayout;
 
 typedef struct ModuleState {
-    PyTypeObject *handle_type;
-    PyTypeObject *timer_handle_type;
-    PyTypeObject *threadsafe_handle_type; /* NULL before Python 3.14 */
-    PyTypeObject *loop_type;
-    PyTypeObject *stream_type;
-    PyTypeObject *listener_type;
-    PyTypeObject *poller_type;
-    PyTypeObject *future_type;
-    PyTypeObject *task_type;
-    PyTypeObject *await_iter_type;
-
+#define X(name) PyTypeObject *name;
+    STATE_TYPES(X)
+#undef X
 #define X(name, module, attribute) PyObject *name;
     STATE_IMPORTS(X)
+#undef X
+#define X(name) PyObject *name;
+    STATE_OBJECTS(X)
 #undef X
 
     struct {
@@ -181,14 +199,6 @@ typedef struct ModuleState {
 #undef X
     } names;
 
-    PyObject *context_keyword; /* ("context",) */
-    PyObject *msg_keyword;     /* ("msg",) */
-
-    /* Of asyncio's WeakSet of tasks, before 3.14: its set of weak references,
-     * its set of iterations that go on, the callback of its references. */
-    PyObject *all_tasks_data;
-    PyObject *all_tasks_iterating;
-    PyObject *all_tasks_remove;
     TaskLayout task_layout; /* since 3.14 */
     uint64_t task_count;    /* for automatic names */
 
@@ -221,6 +231,10 @@ ModuleState *module_state_of_dying(PyObject *object);
 /* Adds what the type does not define itself. -1 with an exception set. */
 int module_add_methods(PyTypeObject *type, PyMethodDef *methods);
 int module_add_getset(PyTypeObject *type, PyGetSetDef *getset);
+
+/* tp_dealloc of types without subclasses, weak references and a __dict__ that have
+ * nothing to free but what their tp_clear lets go. */
+void module_type_dealloc(PyObject *self);
 
 /* Creates a heap type of the module under `base` (borrowed, may be NULL) and
  * adds it to the module by its name. New reference, NULL on failure. */

@@ -29,6 +29,16 @@ typedef struct ListenerObject {
     int backlog;
 } ListenerObject;
 
+static void
+listener_close_watcher(ListenerObject *listener)
+{
+    FdWatcher *watcher = listener->watcher;
+    listener->watcher = NULL;
+    if (watcher != NULL) {
+        watcher_close(watcher);
+    }
+}
+
 /* ---- one connection ---- */
 
 /* Nobody waits for this connection: asyncio reports it in debug mode only. */
@@ -330,8 +340,7 @@ listener_stop(Engine *engine, int fd)
     ListenerObject *listener = (ListenerObject *)Py_NewRef(watcher->owner);
     TimerHandleObject *retry = listener->retry;
     listener->retry = NULL;
-    listener->watcher = NULL;
-    watcher_close(watcher);
+    listener_close_watcher(listener);
     int err = retry == NULL ? 0 : handle_cancel_steal(&retry->handle);
     Py_DECREF(listener);
     return err;
@@ -352,32 +361,17 @@ Listener_traverse(ListenerObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* Leaves `loop`, which the end of the watcher needs, to the dealloc. */
 static int
 Listener_clear(ListenerObject *self)
 {
+    listener_close_watcher(self); /* needs the loop */
+    Py_CLEAR(self->loop);
     Py_CLEAR(self->factory);
+    Py_CLEAR(self->sock);
     Py_CLEAR(self->server);
     Py_CLEAR(self->context);
     Py_CLEAR(self->retry);
     return 0;
-}
-
-static void
-Listener_dealloc(ListenerObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    FdWatcher *watcher = self->watcher;
-    if (watcher != NULL) {
-        self->watcher = NULL;
-        watcher_close(watcher);
-    }
-    Listener_clear(self);
-    Py_CLEAR(self->sock);
-    Py_CLEAR(self->loop);
-    type->tp_free(self);
-    Py_DECREF(type);
 }
 
 static PyObject *
@@ -397,7 +391,7 @@ static PyMethodDef Listener_methods[] = {
 
 static PyType_Slot Listener_slots[] = {
     {Py_tp_doc, (void *)Listener_doc},
-    {Py_tp_dealloc, Listener_dealloc},
+    {Py_tp_dealloc, module_type_dealloc},
     {Py_tp_traverse, Listener_traverse},
     {Py_tp_clear, Listener_clear},
     {Py_tp_repr, Listener_repr},

@@ -20,20 +20,28 @@ poller_slot(PollerObject *poller, int event)
     return event == WATCH_READ ? &poller->reader : &poller->writer;
 }
 
+static void
+poller_close_watcher(PollerObject *poller)
+{
+    FdWatcher *watcher = poller->watcher;
+    poller->watcher = NULL;
+    if (watcher != NULL) {
+        watcher_close(watcher);
+    }
+}
+
 /* Watches for what there are handles for; closes without any. The caller
  * holds the poller. */
 static void
 poller_update(PollerObject *poller)
 {
-    FdWatcher *watcher = poller->watcher;
     int interest =
         (poller->reader ? WATCH_READ : 0) | (poller->writer ? WATCH_WRITE : 0);
-    if (watcher != NULL && interest != 0) {
-        watcher_set(watcher, interest);
+    if (interest == 0) {
+        poller_close_watcher(poller);
     }
-    else if (watcher != NULL) {
-        poller->watcher = NULL;
-        watcher_close(watcher);
+    else if (poller->watcher != NULL) {
+        watcher_set(poller->watcher, interest);
     }
 }
 
@@ -205,32 +213,18 @@ poller_traverse(PollerObject *self, visitproc visit, void *arg)
 static int
 poller_clear(PollerObject *self)
 {
+    poller_close_watcher(self);
     Py_CLEAR(self->reader);
     Py_CLEAR(self->writer);
     Py_CLEAR(self->fileobj);
     return 0;
 }
 
-static void
-poller_dealloc(PollerObject *self)
-{
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    FdWatcher *watcher = self->watcher;
-    if (watcher != NULL) {
-        self->watcher = NULL;
-        watcher_close(watcher);
-    }
-    poller_clear(self);
-    type->tp_free(self);
-    Py_DECREF(type);
-}
-
 PyDoc_STRVAR(poller_doc, "The reader and the writer callback of one fd.");
 
 static PyType_Slot poller_slots[] = {
     {Py_tp_doc, (void *)poller_doc},
-    {Py_tp_dealloc, poller_dealloc},
+    {Py_tp_dealloc, module_type_dealloc},
     {Py_tp_traverse, poller_traverse},
     {Py_tp_clear, poller_clear},
     {0, NULL},
