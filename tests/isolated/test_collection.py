@@ -76,7 +76,10 @@ print("steady")
     assert out == ["steady"]
 
 
-@pytest.mark.parametrize("end", ["close", "abort", "peer"])
+ENDS = {"close": "transport.close()", "abort": "transport.abort()", "peer": "peer.close()"}
+
+
+@pytest.mark.parametrize("end", ENDS)
 def test_a_lost_connection_is_freed(measured, end):
     out = measured(
         PRELUDE
@@ -87,7 +90,7 @@ async def main():
     transport, protocol = await loop.create_connection(Protocol, sock=ours)
     references = weakref.ref(transport), weakref.ref(protocol), weakref.ref(ours)
     transport.write(b"x")
-    peer.close() if "{end}" == "peer" else transport.{end.replace("peer", "is_closing")}()
+    {ENDS[end]}
     while ours.fileno() != -1:
         await asyncio.sleep(0.001)
     peer.close()

@@ -174,15 +174,19 @@ EAGER = {
 }
 
 
-def check(measured, main):
-    options = "every=20" if "COUNT // 200" in main else ""
-    source = f"{PRELUDE}\nasync def main():{main}\n{ENDING}\nsteady(main, {options})"
+def check(measured, main, options="", prelude=PRELUDE):
+    source = f"{prelude}\nasync def main():{main}\n{ENDING}\nsteady(main, {options})"
     assert measured(source) == ["steady"]
+
+
+def every(main):
+    """Those that do costly things make fewer of them; steady() is told."""
+    return "every=20" if "COUNT // 200" in main else ""
 
 
 @pytest.mark.parametrize("how", MAINS)
 def test_rounds_of_tasks_and_futures_leave_nothing(measured, how):
-    check(measured, MAINS[how])
+    check(measured, MAINS[how], every(MAINS[how]))
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio starts tasks eagerly since 3.12")
@@ -191,15 +195,11 @@ def test_rounds_of_eager_tasks_leave_nothing(measured, how):
     check(measured, EAGER[how])
 
 
-def test_a_million_tasks_leave_nothing(measured):
-    # Nine rounds: one long burst and many short ones.
-    out = measured(
-        PRELUDE
-        + """
+MILLION = """
 COUNT = 110_000 if measure.sanitizers_count is None else 2_000
 """
-        + "\nasync def main():"
-        + """
+
+BURSTS = """
     tasks = [asyncio.create_task(nothing()) for _ in range(COUNT // 2)]
     await asyncio.wait(tasks)
     del tasks
@@ -207,10 +207,11 @@ COUNT = 110_000 if measure.sanitizers_count is None else 2_000
         asyncio.create_task(nothing())
         await asyncio.sleep(0)
 """
-        + ENDING
-        + "\nsteady(main, blocks=0.01, size=8)"
-    )
-    assert out == ["steady"]
+
+
+def test_a_million_tasks_leave_nothing(measured):
+    # Nine rounds: one long burst and many short ones.
+    check(measured, BURSTS, "blocks=0.01, size=8", PRELUDE + MILLION)
 
 
 def test_tasks_of_closed_loops_leave_nothing(measured):
