@@ -95,6 +95,29 @@ class Buffered(Recorder, asyncio.BufferedProtocol):
     data_received = None
 
 
+class Open(Recorder):
+    """A Recorder that keeps its own direction open when the peer has closed the other."""
+
+    keep_open = True
+
+
+class Accepting(list):
+    """A factory of protocols that keeps what it made."""
+
+    def __init__(self, kind=Recorder):
+        super().__init__()
+        self.kind = kind
+
+    def __call__(self):
+        self.append(self.kind())
+        return self[-1]
+
+    async def connected(self, count=1):
+        """Wait until *count* were made and have their connection; return the last of them."""
+        await until(lambda: len(self) >= count and all(each.made.done() for each in self))
+        return self[-1]
+
+
 async def until(condition):
     """Let the loop run until *condition()* is true; a hang ends in TimeoutError."""
     async with asyncio.timeout(PATIENCE):
@@ -182,24 +205,16 @@ async def finish(*protocols):
 async def connection(client=Recorder, server=Recorder, host=LOOPBACK, **server_options):
     """A connection with both ends on this loop; gives the two protocols, both made."""
     loop = asyncio.get_running_loop()
-    accepted = loop.create_future()
-
-    def factory():
-        accepted.set_result(server())
-        return accepted.result()
-
-    listener = await loop.create_server(factory, host, 0, **server_options)
+    accepting = Accepting(server)
+    listener = await loop.create_server(accepting, host, 0, **server_options)
     protocols = []
     try:
         _, near = await loop.create_connection(client, *listener.sockets[0].getsockname()[:2])
         protocols.append(near)
-        far = await ended(accepted)
-        protocols.append(far)
-        await ended(far.made)
-        yield near, far
+        yield near, await accepting.connected()
     finally:
         listener.close()
-        await finish(*protocols)
+        await finish(*protocols, *accepting)
         await listener.wait_closed()
 
 

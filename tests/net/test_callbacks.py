@@ -8,6 +8,7 @@ import pytest
 from helpers import HandlerCalls
 from peers import (
     LOOPBACK,
+    Accepting,
     Buffered,
     Recorder,
     connection,
@@ -366,16 +367,12 @@ def test_what_a_callback_sets_is_seen_by_the_next_as_on_asyncio(run):
 def test_a_factory_is_called_once_for_each_connection(run):
     async def main():
         loop = asyncio.get_running_loop()
-        made = []
-
-        def factory():
-            made.append(Recorder())
-            return made[-1]
-
-        async with await loop.create_server(factory, LOOPBACK, 0) as server:
+        accepting = Accepting()
+        async with await loop.create_server(accepting, LOOPBACK, 0) as server:
             address = server.sockets[0].getsockname()
             clients = [(await loop.create_connection(Recorder, *address))[1] for _ in range(5)]
-            await until(lambda: len(made) == 5 and all(p.made.done() for p in made))
-            await finish(*clients, *made)
+            await accepting.connected(5)
+            await finish(*clients, *accepting)
+            assert len(accepting) == 5
 
     run(main)

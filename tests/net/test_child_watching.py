@@ -8,16 +8,7 @@ import warnings
 from subprocess import DEVNULL, PIPE
 
 import pytest
-from helpers import PATIENCE
-
-
-async def started(source, **kwargs):
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", source, **kwargs)
-
-
-async def within_limits(awaitable):
-    async with asyncio.timeout(PATIENCE):
-        return await awaitable
+from children import started, within_limits
 
 
 def watching_threads():

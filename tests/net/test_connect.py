@@ -17,7 +17,6 @@ from peers import (
     take,
     tcp_pair,
     turns,
-    until,
     with_peer,
 )
 
@@ -308,33 +307,6 @@ def test_cancelled_while_resolving_leaves_nothing(loop, monkeypatch):
             await task
 
     loop.run_until_complete(main())
-
-
-@pytest.mark.parametrize("after", [0, 1, 2, 3])
-def test_cancelled_with_sock_closes_it_once(run, after):
-    """The number of the closed descriptor is used again: nobody may close it a second time."""
-
-    async def main():
-        ours, peer = tcp_pair()
-        number = ours.fileno()
-        with peer:
-            task = asyncio.ensure_future(connect(sock=ours))
-            await turns(after)
-            task.cancel()
-            result = await asyncio.gather(task, return_exceptions=True)
-            if not isinstance(result[0], BaseException):
-                result[0][0].abort()  # made before the cancellation came
-            elif after == 0:
-                ours.close()  # never started: the socket was not handed over
-            await until(lambda: ours.fileno() == -1)
-            one, other = socket.socketpair()
-            with one, other:
-                assert number in (one.fileno(), other.fileno())
-                await turns(10)
-                one.send(b"mine")
-                assert other.recv(10) == b"mine"
-
-    run(main)
 
 
 def test_many_connections_at_once(run):

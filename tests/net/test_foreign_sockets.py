@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from peers import LOOPBACK, Recorder, connection, ended, finish, tcp_pair
+from peers import LOOPBACK, Accepting, Recorder, connection, finish, tcp_pair
 
 
 class Counting(socket.socket):
@@ -88,17 +88,10 @@ def test_a_replaced_accept_is_called(run):
     async def main():
         loop = asyncio.get_running_loop()
         listener = counting(socket.create_server((LOOPBACK, 0)))
-        made = loop.create_future()
-
-        def factory():
-            made.set_result(Recorder())
-            return made.result()
-
-        async with await loop.create_server(factory, sock=listener):
+        accepting = Accepting()
+        async with await loop.create_server(accepting, sock=listener):
             _, near = await loop.create_connection(Recorder, *listener.getsockname())
-            far = await ended(made)
-            await ended(far.made)
-            await finish(near, far)
+            await finish(near, await accepting.connected())
         assert listener.accepted >= 1
         assert listener.fileno() == -1
 

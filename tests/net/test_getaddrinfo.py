@@ -247,6 +247,7 @@ def test_a_replaced_run_in_executor_gets_the_question(loop_class):
 ADDRESSES = [
     *[("127.0.0.1", 80), ("127.0.0.1", 0), ("::1", 80), ("::1", 80, 0, 0), ("fe80::1%lo", 80)],
     *[("::1", 80, 1 << 20, 0), ("::1", 80, -1, 0), ("::1", 80, 0, -1), ("::1", 80, 0, 1 << 33)],
+    *[("::1", 80, 5, 0), ("fe80::1", 80, 0, 1), ("255.1.2.3", 65535), ("no host", 80), (5, 80)],
     *[("127.0.0.1", 70000), ("127.0.0.1", -1), ("127.0.0.1", 2**64), ("127.0.0.1", "80")],
     *[("127.0.0.1", 80, 0), ("127.0.0.1", 80, 0, 0), ("127.0.0.1", 80, 0, 0, 0)],
     *[("127.0.0.1",), (), (None, 80), (b"127.0.0.1", 80), ("", 80), ("127.1", 80)],
@@ -257,6 +258,7 @@ NAME_FLAGS = [
     socket.NI_NUMERICHOST | socket.NI_NUMERICSERV,
     socket.NI_NUMERICHOST | socket.NI_NAMEREQD,
     socket.NI_NUMERICHOST | socket.NI_DGRAM,
+    socket.NI_NUMERICHOST | socket.NI_NUMERICSERV | socket.NI_DGRAM,
     socket.NI_NUMERICHOST | 1 << 20,
     -1,
     2**40,

@@ -3,7 +3,7 @@
 import socket
 
 import pytest
-from peers import Buffered, Recorder, connection, ended, fill, take, turns, with_peer
+from peers import Buffered, Open, Recorder, connection, ended, fill, take, turns, with_peer
 
 
 def test_write_eof_closes_one_direction_only(run):
@@ -74,11 +74,11 @@ def test_write_eof_twice_and_after_close_is_harmless(run):
 @pytest.mark.parametrize("kind", [Recorder, Buffered])
 @pytest.mark.parametrize("answer", [True, 1, "yes"])
 def test_eof_received_returning_true_keeps_the_connection(run, kind, answer):
-    class Open(kind):
+    class Staying(kind):
         keep_open = answer
 
     async def main():
-        async with with_peer(Open) as (protocol, peer):
+        async with with_peer(Staying) as (protocol, peer):
             peer.shutdown(socket.SHUT_WR)
             await ended(protocol.ended)
             await turns()
@@ -121,9 +121,6 @@ def test_eof_after_which_everything_queued_is_still_sent(run):
 
 
 def test_both_directions_closed_by_hand(run):
-    class Open(Recorder):
-        keep_open = True
-
     async def main():
         async with connection(Open, Open) as (near, far):
             near.transport.write_eof()
@@ -140,9 +137,6 @@ def test_both_directions_closed_by_hand(run):
 
 
 def test_eof_is_told_once(run):
-    class Open(Recorder):
-        keep_open = True
-
     async def main():
         async with with_peer(Open) as (protocol, peer):
             peer.shutdown(socket.SHUT_WR)
@@ -156,9 +150,7 @@ def test_eof_is_told_once(run):
 
 
 def test_close_inside_eof_received(run):
-    class Closing(Recorder):
-        keep_open = True
-
+    class Closing(Open):
         def eof_received(self):
             self.transport.close()
             return super().eof_received()

@@ -18,7 +18,7 @@ import weakref
 import pytest
 from helpers import PATIENCE
 from looks import attempt, parameters, public, shown
-from peers import LOOPBACK, Recorder, on_asyncio, until
+from peers import LOOPBACK, Accepting, Recorder, finish, on_asyncio, until
 
 KEYS = [
     *["socket", "sockname", "peername", "pipe", "subprocess"],
@@ -82,22 +82,14 @@ def implements(transport, name):
 
 @contextlib.asynccontextmanager
 async def between(serve, connect):
-    accepted = []
-
-    def factory():
-        accepted.append(Recorder())
-        return accepted[-1]
-
-    server = await serve(factory)
+    accepting = Accepting()
+    server = await serve(accepting)
     transport, protocol = await connect(server)
-    await until(lambda: accepted and accepted[0].transport)
     try:
-        yield transport, accepted[0].transport
+        yield transport, (await accepting.connected()).transport
     finally:
         server.close()
-        for each in (protocol, *accepted):
-            each.transport.abort()
-            await until(each.lost.done)
+        await finish(protocol, *accepting)
         await server.wait_closed()
 
 

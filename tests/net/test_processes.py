@@ -7,17 +7,9 @@ import sys
 from subprocess import DEVNULL, PIPE, STDOUT
 
 import pytest
-from helpers import PATIENCE, count_fds
+from children import no_child_left, started, within_limits
+from helpers import count_fds
 from peers import ended, on_asyncio, turns, until
-
-
-async def started(source, **kwargs):
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", source, **kwargs)
-
-
-async def within_limits(awaitable):
-    async with asyncio.timeout(PATIENCE):
-        return await awaitable
 
 
 def test_input_output_and_exit_code(run):
@@ -323,33 +315,6 @@ def test_a_nul_in_an_argument_is_a_value_error(run, args):
             await asyncio.create_subprocess_exec(*args, stdin=PIPE, stdout=PIPE)
         with pytest.raises(ValueError, match="embedded null byte"):
             await asyncio.create_subprocess_shell("true \0", stdin=PIPE, stdout=PIPE)
-
-    run(main)
-
-
-def no_child_left():
-    """True when this process has no child, neither running nor to be waited for."""
-    try:
-        os.waitpid(-1, os.WNOHANG)
-    except ChildProcessError:
-        return True
-    return False
-
-
-def test_a_failed_start_closes_every_pipe(run):
-    async def main():
-        with pytest.raises(FileNotFoundError):
-            await asyncio.create_subprocess_exec("/nonexistent")
-        before = count_fds()
-        for _ in range(5):
-            with pytest.raises(FileNotFoundError):
-                await asyncio.create_subprocess_exec(
-                    "/nonexistent", stdin=PIPE, stdout=PIPE, stderr=PIPE
-                )
-            with pytest.raises(PermissionError):
-                await asyncio.create_subprocess_exec("/", stdin=PIPE, stdout=PIPE, stderr=PIPE)
-        assert count_fds() == before
-        assert no_child_left()
 
     run(main)
 

@@ -9,25 +9,10 @@ import warnings
 
 import pytest
 from helpers import HandlerCalls
-from peers import LOOPBACK, Recorder, ended, finish, reset, turns, until
+from peers import LOOPBACK, Accepting, Recorder, ended, finish, reset, turns, until
 
 HAS_CLIENTS = sys.version_info >= (3, 13)
 WAITS_FOR_CLIENTS = sys.version_info >= (3, 12, 1)
-
-
-class Accepting:
-    """A protocol factory that keeps what it made."""
-
-    def __init__(self):
-        self.made = []
-
-    def __call__(self):
-        self.made.append(Recorder())
-        return self.made[-1]
-
-    async def one(self):
-        await until(lambda: self.made and self.made[-1].made.done())
-        return self.made[-1]
 
 
 async def serve(factory=asyncio.Protocol, host=LOOPBACK, port=0, **kwargs):
@@ -99,7 +84,7 @@ def test_close_refuses_new_connections_and_keeps_the_old(run):
         server = await serve(accepting)
         address = server.sockets[0].getsockname()
         near = await connect(server)
-        far = await accepting.one()
+        far = await accepting.connected()
         server.close()
         await turns()
         assert refused(address)
@@ -139,13 +124,13 @@ def test_close_from_inside_a_callback_of_a_connection(run):
     run(main)
 
 
-@pytest.mark.skipif(not WAITS_FOR_CLIENTS, reason="since 3.12.1")
+@pytest.mark.skipif(not WAITS_FOR_CLIENTS, reason="wait_closed() waits since 3.12.1")
 def test_wait_closed_waits_for_the_last_connection(run):
     async def main():
         accepting = Accepting()
         server = await serve(accepting)
         near = await connect(server)
-        far = await accepting.one()
+        far = await accepting.connected()
         server.close()
         waiting = asyncio.ensure_future(server.wait_closed())
         await turns(20)
@@ -158,7 +143,7 @@ def test_wait_closed_waits_for_the_last_connection(run):
     run(main)
 
 
-@pytest.mark.skipif(not WAITS_FOR_CLIENTS, reason="since 3.12.1")
+@pytest.mark.skipif(not WAITS_FOR_CLIENTS, reason="wait_closed() waits since 3.12.1")
 def test_wait_closed_waits_for_close(run):
     async def main():
         server = await serve()
@@ -171,13 +156,16 @@ def test_wait_closed_waits_for_close(run):
     run(main)
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="until 3.11")
+@pytest.mark.skipif(
+    sys.version_info >= (3, 12),
+    reason="3.12 has changed it",
+)
 def test_wait_closed_of_3_11_does_not_wait_for_connections(run):
     async def main():
         accepting = Accepting()
         server = await serve(accepting)
         near = await connect(server)
-        far = await accepting.one()
+        far = await accepting.connected()
         server.close()
         await server.wait_closed()
         assert not far.lost.done()
@@ -186,17 +174,17 @@ def test_wait_closed_of_3_11_does_not_wait_for_connections(run):
     run(main)
 
 
-@pytest.mark.skipif(not HAS_CLIENTS, reason="since 3.13")
+@pytest.mark.skipif(not HAS_CLIENTS, reason="servers know their clients since 3.13")
 @pytest.mark.parametrize("method", ["close_clients", "abort_clients"])
 def test_closing_the_clients_ends_every_connection(run, method):
     async def main():
         accepting = Accepting()
         server = await serve(accepting)
         near = [await connect(server) for _ in range(3)]
-        await until(lambda: len(accepting.made) == 3 and all(p.made.done() for p in accepting.made))
+        await accepting.connected(3)
         server.close()
         getattr(server, method)()
-        for protocol in accepting.made:
+        for protocol in accepting:
             assert await ended(protocol.lost) is None
         await ended(asyncio.ensure_future(server.wait_closed()))
         await finish(*near)
@@ -204,7 +192,7 @@ def test_closing_the_clients_ends_every_connection(run, method):
     run(main)
 
 
-@pytest.mark.skipif(HAS_CLIENTS, reason="until 3.12")
+@pytest.mark.skipif(HAS_CLIENTS, reason="servers know their clients since 3.13")
 @pytest.mark.parametrize("method", ["close_clients", "abort_clients"])
 def test_older_versions_have_no_way_to_close_clients(run, method):
     async def main():
@@ -342,13 +330,12 @@ def test_a_burst_of_200_connections(run):
         accepting = Accepting()
         async with await serve(accepting, backlog=250) as server:
             near = await asyncio.gather(*(connect(server) for _ in range(200)))
-            await until(lambda: len(accepting.made) == 200)
-            await until(lambda: all(protocol.made.done() for protocol in accepting.made))
+            await accepting.connected(200)
             for n, protocol in enumerate(near):
                 protocol.transport.write(n.to_bytes(4, "big"))
-            arrived = [await protocol.received(4) for protocol in accepting.made]
+            arrived = [await protocol.received(4) for protocol in accepting]
             assert sorted(arrived) == [n.to_bytes(4, "big") for n in range(200)]
-            await finish(*near, *accepting.made)
+            await finish(*near, *accepting)
 
     run(main)
 
@@ -361,9 +348,9 @@ def test_a_connection_reset_before_it_is_accepted_harms_nothing(run):
                 reset(socket.create_connection(server.sockets[0].getsockname()))
             near = await connect(server)
             near.transport.write(b"x")
-            await until(lambda: any(protocol.data == b"x" for protocol in accepting.made))
+            await until(lambda: any(protocol.data == b"x" for protocol in accepting))
             await finish(near)
-            for protocol in accepting.made:
+            for protocol in accepting:
                 await ended(protocol.lost)
 
     run(main)
@@ -379,7 +366,7 @@ def test_an_unreferenced_server_survives_a_collection(run):
         gc.collect()
         loop = asyncio.get_running_loop()
         _, near = await loop.create_connection(Recorder, *address)
-        far = await accepting.one()
+        far = await accepting.connected()
         await finish(near, far)
         find_server(number).close()
 

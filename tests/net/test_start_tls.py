@@ -38,13 +38,22 @@ class Clear(Buffered):
             self.transport.pause_reading()
 
 
-async def upgrade(near, far, tls):
-    """Put TLS on both ends of a connection; return the new protocols, made and ready."""
+async def upgrade(near, far, tls, clear=None):
+    """Put TLS on both ends of a connection; return the new protocols, made and ready.
+
+    The client begins at once, the server when it has awaited *clear*, the end of the clear text.
+    """
     loop = asyncio.get_running_loop()
     inner = Recorder(), Recorder()
+
+    async def follow():
+        if clear is not None:
+            await clear
+        return await loop.start_tls(far.transport, inner[1], tls.server, server_side=True)
+
     transports = await asyncio.gather(
         loop.start_tls(near.transport, inner[0], tls.client, server_hostname="localhost"),
-        loop.start_tls(far.transport, inner[1], tls.server, server_side=True),
+        follow(),
     )
     for protocol, transport in zip(inner, transports, strict=True):
         assert not protocol.made.done()  # start_tls calls no connection_made
@@ -53,9 +62,9 @@ async def upgrade(near, far, tls):
 
 
 @contextlib.asynccontextmanager
-async def upgraded(near, far, tls):
+async def upgraded(near, far, tls, clear=None):
     """As upgrade(), and close both ends at last."""
-    inner = await upgrade(near, far, tls)
+    inner = await upgrade(near, far, tls, clear)
     try:
         yield inner
     finally:
@@ -97,22 +106,9 @@ def test_clear_text_directly_followed_by_tls(run, tls):
 
     async def main():
         async with connection(server=Server) as (near, far):
-            near.transport.write(b"c" * 500_000)
-            loop = asyncio.get_running_loop()
-            inner = Recorder(), Recorder()
-            starting = asyncio.ensure_future(
-                loop.start_tls(near.transport, inner[0], tls.client, server_hostname="localhost")
-            )
-            await far.received(500_000)
-            inner[1].connection_made(
-                await loop.start_tls(far.transport, inner[1], tls.server, server_side=True)
-            )
-            inner[0].connection_made(await starting)
-            await exchange(*inner)
-            for old, new in zip((near, far), inner, strict=True):
-                new.transport.abort()
-                await ended(new.lost)
-                old.lost.set_result(None)
+            near.transport.write(b"c" * Server.size)
+            async with upgraded(near, far, tls, far.received(Server.size)) as inner:
+                await exchange(*inner)
 
     run(main)
 
@@ -126,23 +122,14 @@ def test_while_writing_is_paused(run, tls, reports):
             far.transport.pause_reading()
             far.size = fill(near.transport)
             assert near.events[-1] == "pause"
-            loop = asyncio.get_running_loop()
-            inner = Recorder(), Recorder()
-            starting = asyncio.ensure_future(
-                loop.start_tls(near.transport, inner[0], tls.client, server_hostname="localhost")
-            )
-            await turns()
-            far.transport.resume_reading()
-            await far.received(far.size)
-            inner[1].connection_made(
-                await loop.start_tls(far.transport, inner[1], tls.server, server_side=True)
-            )
-            inner[0].connection_made(await starting)
-            await exchange(*inner)
-            for old, new in zip((near, far), inner, strict=True):
-                new.transport.abort()
-                await ended(new.lost)
-                old.lost.set_result(None)
+
+            async def read_on():
+                await turns()
+                far.transport.resume_reading()
+                await far.received(far.size)
+
+            async with upgraded(near, far, tls, read_on()) as inner:
+                await exchange(*inner)
 
     run(main)
     # sslproto was not there when writing was paused and minds being told to resume.
@@ -228,9 +215,9 @@ async def failing(context, peer_does):
         )
         await turns()
         peer_does(peer, starting)
-        failure = await asyncio.gather(starting, return_exceptions=True)
+        (failure,) = await asyncio.gather(starting, return_exceptions=True)
         await until(lambda: ours.fileno() == -1)
-        return failure if isinstance(failure[0], type) else type(failure[0])
+        return failure if isinstance(failure, type) else type(failure)
 
 
 @pytest.mark.parametrize(

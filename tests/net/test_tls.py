@@ -9,7 +9,9 @@ import pytest
 from helpers import HandlerCalls
 from peers import (
     LOOPBACK,
+    Accepting,
     Buffered,
+    Open,
     Recorder,
     ended,
     finish,
@@ -29,17 +31,6 @@ class View(Buffered):
         return memoryview(self.buffer)
 
 
-class Accepting(list):
-    """A protocol factory that keeps what it made."""
-
-    def __init__(self, kind=Recorder):
-        self.kind = kind
-
-    def __call__(self):
-        self.append(self.kind())
-        return self[-1]
-
-
 @contextlib.asynccontextmanager
 async def secured(tls, client=Recorder, server=Recorder, client_options=None, **server_options):
     """A TLS connection with both ends on this loop; gives the two protocols, both made."""
@@ -51,8 +42,7 @@ async def secured(tls, client=Recorder, server=Recorder, client_options=None, **
     try:
         address = listener.sockets[0].getsockname()
         _, near = await loop.create_connection(client, *address, **options)
-        await until(lambda: accepting and accepting[0].made.done())
-        yield near, accepting[0]
+        yield near, await accepting.connected()
     finally:
         listener.close()
         await finish(*([near] if near else []), *accepting)
@@ -312,32 +302,6 @@ def test_a_handshake_that_never_comes_times_out(run, tls):
     run(main)
 
 
-@pytest.mark.parametrize("after", [1, 3, 10, 40])
-def test_cancelled_while_shaking_hands_closes_the_socket_once(run, tls, after):
-    async def main():
-        ours, peer = tcp_pair()
-        number = ours.fileno()
-        with peer:
-            task = asyncio.ensure_future(
-                asyncio.get_running_loop().create_connection(
-                    Recorder, sock=ours, ssl=tls.client, server_hostname="localhost"
-                )
-            )
-            await turns(after)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-            await until(lambda: ours.fileno() == -1)
-            one, other = socket.socketpair()
-            with one, other:
-                assert number in (one.fileno(), other.fileno())
-                await turns(20)
-                one.send(b"mine")
-                assert other.recv(10) == b"mine"
-
-    run(main)
-
-
 @pytest.mark.parametrize("value", [0, -1, 0.0, -0.5])
 @pytest.mark.parametrize("name", ["ssl_handshake_timeout", "ssl_shutdown_timeout"])
 def test_a_timeout_that_is_not_positive_is_a_value_error(run, tls, name, value):
@@ -468,9 +432,6 @@ def test_twenty_connections_at_once(run, tls):
 
 
 def test_eof_received_returning_true_has_no_effect(run, tls, reports):
-    class Open(Recorder):
-        keep_open = True
-
     async def main():
         async with secured(tls, Open) as (near, far):
             far.transport.close()

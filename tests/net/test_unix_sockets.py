@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from peers import Recorder, ended, finish, on_asyncio, outcome, until
+from peers import Accepting, Recorder, ended, finish, on_asyncio, outcome, until
 
 
 @pytest.fixture
@@ -220,15 +220,10 @@ def test_a_path_like_object(run, tmp_path, monkeypatch):
 
     async def main():
         loop = asyncio.get_running_loop()
-        made = []
-
-        def factory():
-            made.append(Recorder())
-            return made[0]
-
-        async with await loop.create_unix_server(factory, Path("socket")):
-            _, near = await loop.create_unix_connection(Recorder, "socket")
-            await until(lambda: made and made[0].made.done())
-            await finish(near, *made)
+        accepting = Accepting()
+        async with await loop.create_unix_server(accepting, Path("socket")):
+            _, near = await loop.create_unix_connection(Recorder, Path("socket"))
+            assert near.transport.get_extra_info("peername") == "socket"
+            await finish(near, await accepting.connected())
 
     run(main)
