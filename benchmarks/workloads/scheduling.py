@@ -6,6 +6,7 @@ import asyncio
 import queue
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ..workload import QUICK, US, Goal, Run, workload
@@ -37,8 +38,18 @@ async def call_soon_chain(run: Run) -> int:
     return done
 
 
-async def _batches(run: Run, *args: Any) -> int:
-    """Batches of call_soon; the last callback of each is followed by the next batch."""
+def _by_call_soon(loop: asyncio.AbstractEventLoop, callback: Any, *args: Any) -> None:
+    for _ in range(BATCH):
+        loop.call_soon(callback, *args)
+
+
+def _by_call_soon_threadsafe(loop: asyncio.AbstractEventLoop, callback: Any) -> None:
+    for _ in range(THREADSAFE_BATCH):
+        loop.call_soon_threadsafe(callback)
+
+
+async def _batches(run: Run, schedule: Callable[..., None], *args: Any) -> int:
+    """Batches of callbacks; the last callback of each is followed by the next batch."""
     loop = asyncio.get_running_loop()
     finished = loop.create_future()
     done = 0
@@ -61,8 +72,7 @@ async def _batches(run: Run, *args: Any) -> int:
         if done == run.n:
             finished.set_result(None)
             return
-        for _ in range(BATCH):
-            loop.call_soon(callback, *args)
+        schedule(loop, callback, *args)
         loop.call_soon(batch)
 
     loop.call_soon(batch)
@@ -80,19 +90,19 @@ async def _batches(run: Run, *args: Any) -> int:
 )
 async def call_soon_batch(run: Run) -> int:
     """1000 callbacks scheduled together, then all of them run."""
-    return await _batches(run)
+    return await _batches(run, _by_call_soon)
 
 
 @workload("scheduling", "call_soon, batch, 1 argument", goal=Goal(rival=1.25), grain=BATCH)
 async def call_soon_batch_1(run: Run) -> int:
     """As call-soon-batch, each callback with one argument."""
-    return await _batches(run, None)
+    return await _batches(run, _by_call_soon, None)
 
 
 @workload("scheduling", "call_soon, batch, 3 arguments", goal=Goal(rival=1.25), grain=BATCH)
 async def call_soon_batch_3(run: Run) -> int:
     """As call-soon-batch, each callback with three arguments."""
-    return await _batches(run, None, None, None)
+    return await _batches(run, _by_call_soon, None, None, None)
 
 
 @workload(
@@ -104,25 +114,7 @@ async def call_soon_batch_3(run: Run) -> int:
 )
 async def call_soon_threadsafe(run: Run) -> int:
     """100 callbacks scheduled together by call_soon_threadsafe from the loop's own thread."""
-    loop = asyncio.get_running_loop()
-    finished = loop.create_future()
-    done = 0
-
-    def tick() -> None:
-        nonlocal done
-        done += 1
-
-    def batch() -> None:
-        if done == run.n:
-            finished.set_result(None)
-            return
-        for _ in range(THREADSAFE_BATCH):
-            loop.call_soon_threadsafe(tick)
-        loop.call_soon(batch)
-
-    loop.call_soon(batch)
-    await finished
-    return done
+    return await _batches(run, _by_call_soon_threadsafe)
 
 
 @workload(
