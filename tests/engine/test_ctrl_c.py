@@ -19,6 +19,13 @@ def interrupt_when_idle(process, signum=signal.SIGINT):
     process.signal(signum)
 
 
+def interrupted(child, source, *flags, signum=signal.SIGINT):
+    """How the child ends, with exit code, output and errors, that is interrupted once it sleeps."""
+    with child(source, *flags) as process:
+        interrupt_when_idle(process, signum)
+        return process.finish()
+
+
 def test_an_idle_loop_is_left_by_keyboard_interrupt(child):
     source = """
         loop = new_event_loop()
@@ -30,9 +37,21 @@ def test_an_idle_loop_is_left_by_keyboard_interrupt(child):
         print(loop.is_running(), loop.is_closed())
         loop.close()
     """
-    with child(source) as process:
-        interrupt_when_idle(process)
-        assert process.finish() == (0, "interrupted\nFalse False\n", "")
+    assert interrupted(child, source) == (0, "interrupted\nFalse False\n", "")
+
+
+def test_a_loop_that_is_turned_by_hand_is_interrupted(child):
+    source = """
+        import signal
+        loop = new_event_loop()
+        try:
+            print("ready", flush=True)
+            loop._run_once()
+        except KeyboardInterrupt:
+            print("interrupted", signal.set_wakeup_fd(-1))
+        loop.close()
+    """
+    assert interrupted(child, source) == (0, "interrupted -1\n", "")
 
 
 def test_the_loop_runs_on_after_keyboard_interrupt(child):
@@ -48,9 +67,7 @@ def test_the_loop_runs_on_after_keyboard_interrupt(child):
         timer.cancel()
         loop.close()
     """
-    with child(source) as process:
-        interrupt_when_idle(process)
-        assert process.finish() == (0, "again\n", "")
+    assert interrupted(child, source) == (0, "again\n", "")
 
 
 def test_a_runner_cancels_the_main_task(child):
@@ -69,9 +86,7 @@ def test_a_runner_cancels_the_main_task(child):
             except KeyboardInterrupt:
                 print("interrupted")
     """
-    with child(source) as process:
-        interrupt_when_idle(process)
-        assert process.finish() == (0, "cancelled\ninterrupted\n", "")
+    assert interrupted(child, source) == (0, "cancelled\ninterrupted\n", "")
 
 
 def test_a_second_ctrl_c_interrupts_a_task_that_ignores_the_first(child):
@@ -107,9 +122,7 @@ def test_an_unhandled_keyboard_interrupt_ends_the_process_as_python_does(child):
         with asyncio.Runner(loop_factory=new_event_loop) as runner:
             runner.run(main())
     """
-    with child(source) as process:
-        interrupt_when_idle(process)
-        code, out, err = process.finish()
+    code, out, err = interrupted(child, source)
     assert code == -signal.SIGINT and out == ""
     assert err.rstrip().endswith("KeyboardInterrupt")
 
@@ -177,9 +190,7 @@ def test_a_handler_of_signal_signal_that_raises_leaves_an_idle_loop(child):
             print("alarm")
         loop.close()
     """
-    with child(source) as process:
-        interrupt_when_idle(process, signal.SIGTERM)
-        assert process.finish() == (0, "alarm\n", "")
+    assert interrupted(child, source, signum=signal.SIGTERM) == (0, "alarm\n", "")
 
 
 def test_an_ignored_sigint_does_not_disturb_an_idle_loop(child):
@@ -213,9 +224,7 @@ def test_the_wakeup_fd_is_restored_after_ctrl_c(child):
             print(signal.set_wakeup_fd(-1) == w)
         loop.close()
     """
-    with child(source) as process:
-        interrupt_when_idle(process)
-        assert process.finish() == (0, "True\n", "")
+    assert interrupted(child, source) == (0, "True\n", "")
 
 
 def test_a_loop_in_a_thread_leaves_ctrl_c_to_the_main_thread(child):
@@ -235,9 +244,7 @@ def test_a_loop_in_a_thread_leaves_ctrl_c_to_the_main_thread(child):
         thread.join()
         loop.close()
     """
-    with child(source) as process:
-        interrupt_when_idle(process)
-        assert process.finish() == (0, "interrupted\n", "")
+    assert interrupted(child, source) == (0, "interrupted\n", "")
 
 
 @pytest.mark.parametrize("flags", [(), ("-X", "dev")], ids=["plain", "dev"])
@@ -254,6 +261,4 @@ def test_ctrl_c_while_an_executor_works(child, flags):
         except KeyboardInterrupt:
             print("interrupted")
     """
-    with child(source, *flags) as process:
-        interrupt_when_idle(process)
-        assert process.finish() == (0, "interrupted\n", "")
+    assert interrupted(child, source, *flags) == (0, "interrupted\n", "")
