@@ -214,6 +214,7 @@ static int
 Loop_clear(LoopObject *self)
 {
     Py_CLEAR(self->task_factory);
+    Py_CLEAR(self->engine.current_handle);
     PyObject *raised = PyErr_GetRaisedException();
     if (engine_close(&self->engine) < 0) {
         report_unraisable("the end of an event loop");

@@ -10,22 +10,21 @@
 
 /* ---- add_reader() and its family ---- */
 
-/* The only keyword is `context`, since 3.15. NULL without one or on error. */
+/* The only keyword is `context`, since 3.15. Borrowed; NULL without one or on
+ * error. */
 static PyObject *
 context_keyword(ModuleState *state, PyObject *const *values, PyObject *kwnames)
 {
     Py_ssize_t count = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    if (count == 0) {
-        return NULL;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *name = PyTuple_GET_ITEM(kwnames, i);
+        if (PyUnicode_Compare(name, STATE_NAME(state, context)) != 0) {
+            PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%U'",
+                         name);
+            return NULL;
+        }
     }
-    PyObject *name = PyTuple_GET_ITEM(kwnames, 0);
-    if (count > 1
-        || PyUnicode_Compare(name, STATE_NAME(state, context)) != 0) {
-        PyErr_Format(PyExc_TypeError, "unexpected keyword argument '%U'",
-                     name);
-        return NULL;
-    }
-    return values[0];
+    return count == 0 ? NULL : values[0];
 }
 
 /* int(fileobj.fileno()), for what is no int itself. New reference. */

@@ -42,7 +42,8 @@ platform_coarse_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 #else
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec) / 4000000;
+    return ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec) / 4000000
+           * 4000000;
 #endif
 }
 

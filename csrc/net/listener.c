@@ -206,8 +206,6 @@ listener_back_off(ListenerObject *listener)
     if (info == NULL) {
         PyErr_Clear();
     }
-    /* The fd would be reported as ready again and again. */
-    watcher_set(listener->watcher, 0);
     int err = listener_schedule_retry(listener);
     if (err == 0) {
         PyErr_SetRaisedException(raised);
@@ -239,13 +237,18 @@ accept_failed(ListenerObject *listener, int error)
     if (errors_is_retry(error) || error == ECONNABORTED) {
         return 0;
     }
+    bool exhausted = error == EMFILE || error == ENFILE || error == ENOBUFS
+                     || error == ENOMEM;
+    if (exhausted) {
+        /* The fd would be reported as ready again and again. First of all: what
+         * comes may call the program, which may close the server. */
+        watcher_set(listener->watcher, 0);
+    }
     errno = error;
     PyErr_SetFromErrno(PyExc_OSError);
-    if (error == EMFILE || error == ENFILE || error == ENOBUFS
-        || error == ENOMEM) {
-        return listener_back_off(listener);
-    }
-    return report_raised(listener->engine, "socket.accept() failed", NULL);
+    return exhausted ? listener_back_off(listener)
+                     : report_raised(listener->engine,
+                                     "socket.accept() failed", NULL);
 }
 
 static int
@@ -301,7 +304,8 @@ listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
     listener->context = listener->owns_callbacks ? Py_NewRef(context)
                                                  : PyContext_CopyCurrent();
     if (listener->context == NULL
-        || socket_facts(engine->state, sock, &listener->facts) < 0) {
+        || socket_facts(engine->state, sock, &listener->facts) < 0
+        || engine_check_closed(engine) < 0) { /* fileno() may have closed it */
         return -1;
     }
     if (PLATFORM_ACCEPT_INHERITS_NODELAY) {

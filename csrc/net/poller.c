@@ -11,7 +11,7 @@ typedef struct PollerObject {
     FdWatcher *watcher;   /* owned; NULL once closed */
     HandleObject *reader; /* owned, may be NULL */
     HandleObject *writer; /* owned, may be NULL */
-    PyObject *fileobj;    /* owned: what stood for the fd; NULL for an int */
+    PyObject *fileobj;    /* owned: what stood for the fd at first */
 } PollerObject;
 
 static HandleObject **
@@ -106,8 +106,8 @@ poller_displace(FdWatcher *watcher)
     if (poller->reader != NULL) {
         err = poller_drop(poller, WATCH_READ);
     }
-    if (poller->writer != NULL && poller_drop(poller, WATCH_WRITE) < 0) {
-        err = -1;
+    if (err == 0 && poller->writer != NULL) {
+        err = poller_drop(poller, WATCH_WRITE);
     }
     Py_DECREF(poller);
     return err;
@@ -120,13 +120,17 @@ static const WatcherOps poller_ops = {
 };
 
 static PollerObject *
-poller_new(Engine *engine, int fd)
+poller_new(Engine *engine, int fd, PyObject *fileobj)
 {
+    if (engine_check_closed(engine) < 0) { /* fileno() may have closed it */
+        return NULL;
+    }
     PyTypeObject *type = engine->state->poller_type;
     PollerObject *poller = (PollerObject *)type->tp_alloc(type, 0);
     if (poller == NULL) {
         return NULL;
     }
+    poller->fileobj = Py_NewRef(fileobj);
     poller->watcher =
         watcher_open(engine, fd, false, &poller_ops, (PyObject *)poller);
     if (poller->watcher == NULL) {
@@ -137,11 +141,11 @@ poller_new(Engine *engine, int fd)
 
 /* The fd's poller, made if need be. New reference, NULL on failure. */
 static PollerObject *
-poller_get(Engine *engine, int fd)
+poller_get(Engine *engine, int fd, PyObject *fileobj)
 {
     FdWatcher *watcher = watcher_find(engine, fd);
     if (watcher == NULL || watcher->ops != &poller_ops) {
-        return poller_new(engine, fd);
+        return poller_new(engine, fd, fileobj);
     }
     watcher_rearm(watcher);
     return (PollerObject *)Py_NewRef(watcher->owner);
@@ -151,12 +155,9 @@ int
 poller_add(Engine *engine, int fd, PyObject *fileobj, int event,
            HandleObject *handle)
 {
-    PollerObject *poller = poller_get(engine, fd);
+    PollerObject *poller = poller_get(engine, fd, fileobj);
     if (poller == NULL) {
         return -1;
-    }
-    if (!PyLong_Check(fileobj)) {
-        Py_XSETREF(poller->fileobj, Py_NewRef(fileobj));
     }
     HandleObject **slot = poller_slot(poller, event);
     HandleObject *before = *slot;

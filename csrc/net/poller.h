@@ -9,8 +9,8 @@
 
 /* Calls the handle's callback whenever `event` (WATCH_READ or WATCH_WRITE)
  * comes on the fd, in the place of the one before. Borrows the handle and
- * `fileobj`, which stood for the fd: an int, or what is kept to be found by
- * poller_find(). -1 with OSError (EBADF, EPERM), or RuntimeError where a
+ * `fileobj`, which stood for the fd: the first of an fd is kept to be found by
+ * poller_find(), as a selector keeps it. -1 with OSError (EBADF, EPERM), or RuntimeError where a
  * transport owns the fd. */
 int poller_add(Engine *engine, int fd, PyObject *fileobj, int event,
                HandleObject *handle);
@@ -22,7 +22,7 @@ int poller_find(Engine *engine, PyObject *fileobj);
 /* 1 when a callback was removed, 0 when there was none, -1 on error. */
 int poller_remove(Engine *engine, int fd, int event);
 
-/* WATCH_* that Python callbacks wait for on the fd. */
+/* WATCH_* that the fd is watched for, by a callback or a transport. */
 int poller_events(Engine *engine, int fd);
 
 int poller_setup(PyObject *module, ModuleState *state);

@@ -220,6 +220,9 @@ stream_init(StreamObject *stream, const StreamParts *parts)
     if (stream->context == NULL) {
         return -1;
     }
+    if (engine_check_closed(engine) < 0) { /* fileno() may have closed it */
+        return -1;
+    }
     stream->watcher = watcher_open(engine, parts->fd, true,
                                    &stream_watcher_ops, (PyObject *)stream);
     if (stream->watcher == NULL) {
@@ -301,10 +304,18 @@ stream_set_protocol(StreamObject *stream, PyObject *protocol)
     return 0;
 }
 
+PyObject *
+stream_call_protocol(StreamObject *stream, PyObject *name, PyObject *argument)
+{
+    PyObject *args[] = {Py_NewRef(stream->protocol), argument};
+    PyObject *result =
+        PyObject_VectorcallMethod(name, args, argument == NULL ? 1 : 2, NULL);
+    Py_DECREF(args[0]);
+    return result;
+}
+
 /* ---- the end ---- */
 
-/* Closes the fd, once, through the socket object where there is one. -1 with
- * an exception set. */
 int
 stream_close_fd(StreamObject *stream)
 {
@@ -445,22 +456,23 @@ stream_fatal(StreamObject *stream, const char *message)
 int
 stream_fail_empty_waiter(StreamObject *stream, PyObject *exc)
 {
-    PyObject *waiter = stream->empty_waiter;
-    if (waiter == NULL) {
+    if (stream->empty_waiter == NULL) {
         return 0;
     }
     ModuleState *state = stream->engine->state;
-    PyObject *done =
+    /* Its methods may be a program's, and have it reset. */
+    PyObject *waiter = Py_NewRef(stream->empty_waiter);
+    PyObject *answer =
         PyObject_CallMethodNoArgs(waiter, STATE_NAME(state, done));
-    int is_done = done == NULL ? -1 : PyObject_IsTrue(done);
-    Py_XDECREF(done);
-    if (is_done != 0) {
-        return is_done < 0 ? -1 : 0;
+    int done = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    if (done == 0) {
+        Py_SETREF(answer, PyObject_CallMethodOneArg(
+                              waiter, STATE_NAME(state, set_exception), exc));
     }
-    PyObject *result = PyObject_CallMethodOneArg(
-        waiter, STATE_NAME(state, set_exception), exc);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    int err = answer == NULL || done < 0 ? -1 : 0;
+    Py_XDECREF(answer);
+    Py_DECREF(waiter);
+    return err;
 }
 
 static int
@@ -501,18 +513,14 @@ keep_first(PyObject *first, int err)
     return -1;
 }
 
-/* connection_lost(), whatever it raises; then everything is let go. */
 int
 stream_finish(StreamObject *stream, PyObject *exc)
 {
-    PyObject *protocol = stream->protocol;
-    PyObject *result = NULL;
     stream_let_go(stream);
-    if (protocol != NULL) {
-        result = PyObject_CallMethodOneArg(
-            protocol, STATE_NAME(stream->engine->state, connection_lost), exc);
+    if (stream->protocol != NULL) {
+        Py_XDECREF(stream_call_protocol(
+            stream, STATE_NAME(stream->engine->state, connection_lost), exc));
     }
-    Py_XDECREF(result);
     PyObject *raised = PyErr_GetRaisedException();
     stream_remember(stream);
     int err = keep_first(raised, stream_close_fd(stream));

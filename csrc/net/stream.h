@@ -22,7 +22,7 @@ typedef struct StreamObject {
         char room[STREAM_BASE_SIZE];
     } base;
     Engine *engine;          /* valid while `loop` is held */
-    PyObject *loop;          /* owned; NULL only while half made */
+    PyObject *loop;          /* owned */
     PyObject *protocol;      /* owned; NULL once connection_lost() is over */
     PyObject *server;        /* owned asyncio.Server that counts us, or NULL */
     PyObject *own_context;   /* owned: in which all callbacks run, since
@@ -99,9 +99,10 @@ int stream_force_close(StreamObject *stream, PyObject *exc);
 /* connection_lost(exc), whatever it raises; then everything is let go. -1 with
  * an exception set. */
 int stream_finish(StreamObject *stream, PyObject *exc);
-/* Closes the fd, once, through the socket object where there is one; takes
- * leave of the server. -1 with an exception set. */
+/* Closes the fd, once, through the socket object where there is one. -1 with an
+ * exception set. */
 int stream_close_fd(StreamObject *stream);
+/* Takes leave of the server, once. -1 with an exception set. */
 int stream_detach_server(StreamObject *stream);
 /* Ends the stream with the raised exception: an OSError is the peer's or the
  * network's doing, any other is reported with `message`. 0, or -1 with the
@@ -111,6 +112,10 @@ int stream_fatal(StreamObject *stream, const char *message);
 int stream_log(StreamObject *stream, const char *format);
 /* From now on events go to `protocol` (borrowed). -1 with an exception set. */
 int stream_set_protocol(StreamObject *stream, PyObject *protocol);
+/* protocol.name(argument), or without one where that is NULL; the protocol that
+ * is called lives as long, whatever it does. New reference, NULL on failure. */
+PyObject *stream_call_protocol(StreamObject *stream, PyObject *name,
+                               PyObject *argument);
 /* The sendfile() that waits for the queue to run empty gets `exc`. -1 with an
  * exception set. */
 int stream_fail_empty_waiter(StreamObject *stream, PyObject *exc);

@@ -8,16 +8,13 @@
 static int
 call_protocol(StreamObject *stream, PyObject *name, const char *message)
 {
-    PyObject *protocol = Py_NewRef(stream->protocol);
-    PyObject *result = PyObject_CallMethodNoArgs(protocol, name);
-    int err = 0;
+    PyObject *result = stream_call_protocol(stream, name, NULL);
     if (result == NULL) {
-        err = report_raised(stream->engine, message, "transport", stream,
-                            "protocol", protocol, NULL);
+        return report_raised(stream->engine, message, "transport", stream,
+                             "protocol", stream->protocol, NULL);
     }
-    Py_XDECREF(result);
-    Py_DECREF(protocol);
-    return err;
+    Py_DECREF(result);
+    return 0;
 }
 
 int

@@ -36,10 +36,8 @@ read_eof(StreamObject *stream)
     if (stream_log(stream, "%r received EOF") < 0) {
         return -1;
     }
-    PyObject *protocol = Py_NewRef(stream->protocol);
-    PyObject *result = PyObject_CallMethodNoArgs(
-        protocol, STATE_NAME(stream->engine->state, eof_received));
-    Py_DECREF(protocol);
+    PyObject *result = stream_call_protocol(
+        stream, STATE_NAME(stream->engine->state, eof_received), NULL);
     int keep_open = result == NULL ? -1 : PyObject_IsTrue(result);
     Py_XDECREF(result);
     if (keep_open < 0) {
@@ -71,11 +69,9 @@ read_data(StreamObject *stream)
     if (data == NULL) {
         return stream_fatal(stream, "Fatal read error on socket transport");
     }
-    PyObject *protocol = Py_NewRef(stream->protocol);
-    PyObject *result = PyObject_CallMethodOneArg(
-        protocol, STATE_NAME(stream->engine->state, data_received), data);
+    PyObject *result = stream_call_protocol(
+        stream, STATE_NAME(stream->engine->state, data_received), data);
     Py_DECREF(data);
-    Py_DECREF(protocol);
     if (result == NULL) {
         return stream_fatal(stream,
                             "Fatal error: protocol.data_received() call "
@@ -90,14 +86,14 @@ read_data(StreamObject *stream)
 /* The buffer that the protocol gives. -1 when the stream has been ended, or
  * with what has to leave run_forever(): then *err is -1, too. */
 static int
-get_buffer(StreamObject *stream, PyObject *protocol, Py_buffer *view, int *err)
+get_buffer(StreamObject *stream, Py_buffer *view, int *err)
 {
     ModuleState *state = stream->engine->state;
     PyObject *hint = PyLong_FromLong(-1);
     PyObject *buffer =
-        hint ? PyObject_CallMethodOneArg(protocol,
-                                         STATE_NAME(state, get_buffer), hint)
-             : NULL;
+        hint
+            ? stream_call_protocol(stream, STATE_NAME(state, get_buffer), hint)
+            : NULL;
     Py_XDECREF(hint);
     Py_ssize_t length = buffer == NULL ? -1 : PyObject_Size(buffer);
     if (length == 0) {
@@ -121,12 +117,12 @@ get_buffer(StreamObject *stream, PyObject *protocol, Py_buffer *view, int *err)
 }
 
 static int
-buffer_updated(StreamObject *stream, PyObject *protocol, ssize_t count)
+buffer_updated(StreamObject *stream, ssize_t count)
 {
     PyObject *size = PyLong_FromSsize_t(count);
     PyObject *result =
-        size ? PyObject_CallMethodOneArg(
-                   protocol, STATE_NAME(stream->engine->state, buffer_updated),
+        size ? stream_call_protocol(
+                   stream, STATE_NAME(stream->engine->state, buffer_updated),
                    size)
              : NULL;
     Py_XDECREF(size);
@@ -143,32 +139,25 @@ read_into_protocol(StreamObject *stream)
 {
     Py_buffer view;
     int err = 0;
-    PyObject *protocol = Py_NewRef(stream->protocol);
-    if (get_buffer(stream, protocol, &view, &err) < 0) {
-        Py_DECREF(protocol);
+    if (get_buffer(stream, &view, &err) < 0) {
         return err;
     }
-    if (stream->lost_writes || stream->closing) {
-        /* get_buffer() has closed the stream. */
+    if (stream->finished) {
+        /* get_buffer() has closed the fd, or asking its answer for bytes. */
         PyBuffer_Release(&view);
-        Py_DECREF(protocol);
         return 0;
     }
     ssize_t count = read_socket(stream, view.buf, (size_t)view.len);
     int error = errno;
     PyBuffer_Release(&view);
+    if (stream->finished) {
+        return 0;
+    }
     if (count > 0) {
-        err = buffer_updated(stream, protocol, count);
+        return buffer_updated(stream, count);
     }
-    else if (count == 0) {
-        err = read_eof(stream);
-    }
-    else {
-        errno = error;
-        err = read_failed(stream);
-    }
-    Py_DECREF(protocol);
-    return err;
+    errno = error;
+    return count == 0 ? read_eof(stream) : read_failed(stream);
 }
 
 int

@@ -136,10 +136,12 @@ Stream_resume_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
     if (context == NULL) {
         return NULL;
     }
-    Py_SETREF(self->context, context);
+    PyObject *before = self->context;
+    self->context = context;
     self->paused = false;
     self->reading = true;
     stream_update_watch(self);
+    Py_DECREF(before); /* may call the program: last */
     return none_or_null(stream_log(self, "%r resumes reading"));
 }
 
@@ -228,7 +230,7 @@ Stream__make_empty_waiter(StreamObject *self, PyObject *Py_UNUSED(ignored))
     if (waiter == NULL) {
         return NULL;
     }
-    self->empty_waiter = Py_NewRef(waiter);
+    Py_XSETREF(self->empty_waiter, Py_NewRef(waiter));
     if (write_queue_is_empty(&self->queue)) {
         PyObject *result = PyObject_CallMethodOneArg(
             waiter, STATE_NAME(state, set_result), Py_None);
@@ -374,8 +376,8 @@ Stream_traverse(StreamObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-/* Leaves `loop`, which the end of the watcher needs, and `sock`, which owns
- * the fd, to the dealloc. */
+/* Leaves to the dealloc what methods use without a look whether it is there: the
+ * loop and the contexts; and `sock`, which owns the fd. */
 static int
 Stream_clear(StreamObject *self)
 {
@@ -393,7 +395,7 @@ Stream_clear(StreamObject *self)
 static void
 Stream_finalize(StreamObject *self)
 {
-    if (self->finished || self->loop == NULL) {
+    if (self->finished) {
         return;
     }
     PyObject *raised = PyErr_GetRaisedException();
@@ -402,7 +404,10 @@ Stream_finalize(StreamObject *self)
         < 0) {
         report_unraisable("an unclosed transport");
     }
-    if (stream_close_fd(self) < 0 || stream_detach_server(self) < 0) {
+    if (stream_close_fd(self) < 0) {
+        report_unraisable("an unclosed transport");
+    }
+    if (stream_detach_server(self) < 0) {
         report_unraisable("an unclosed transport");
     }
     if (raised != NULL) {

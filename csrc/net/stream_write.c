@@ -131,9 +131,11 @@ arm_writer(StreamObject *stream)
         if (context == NULL) {
             return -1;
         }
-        Py_XSETREF(stream->write_context, context);
+        PyObject *before = stream->write_context;
+        stream->write_context = context;
         stream->write_armed = true;
         stream_update_watch(stream);
+        Py_XDECREF(before); /* may call the program: last */
     }
     return 0;
 }
