@@ -158,25 +158,6 @@ def test_the_outcome_is_that_of_asyncio(loop_factories, calls):
     assert any(isinstance(outcome, (list, int)) for outcome in expected.values())
 
 
-def test_a_port_out_of_range_never_reaches_another_port(run):
-    """70000 is 4464 in 16 bits."""
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        for port in (70000, -1, 65536):
-            with pytest.raises(OverflowError):
-                await loop.create_connection(asyncio.Protocol, LOOPBACK, port)
-            with pytest.raises(OverflowError):
-                await loop.create_server(asyncio.Protocol, LOOPBACK, port)
-            for option in ("local_addr", "remote_addr"):
-                with pytest.raises(OverflowError):
-                    await loop.create_datagram_endpoint(
-                        asyncio.DatagramProtocol, **{option: (LOOPBACK, port)}
-                    )
-
-    run(main)
-
-
 @pytest.mark.parametrize("host", [None, ""])
 def test_a_server_without_a_host_listens_on_every_address(run, host):
     async def main():

@@ -183,6 +183,16 @@ def test_an_address_that_is_out_of_range_or_no_address_fails_as_on_asyncio(run, 
         assert reported == [OverflowError]  # and never sent to port 4464
 
 
+@pytest.mark.parametrize("which", ["local_addr", "remote_addr"])
+@pytest.mark.parametrize("port", [70_000, 65_536, -1])
+def test_an_endpoint_of_a_port_out_of_range_is_an_overflow(run, which, port):
+    async def main():
+        with pytest.raises(OverflowError):
+            await endpoint(**{which: (LOOPBACK, port)})
+
+    run(main)
+
+
 def test_a_connected_endpoint_takes_the_address_of_its_peer_and_no_other(run):
     async def main():
         server = await endpoint(local_addr=(LOOPBACK, 0))

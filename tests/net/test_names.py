@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from peers import LOOPBACK, connection
+from test_getaddrinfo import answer, loops_answer
 
 # Nothing here may ask a name server: what is not a literal goes with AI_NUMERICHOST.
 HOSTS = [
@@ -50,31 +51,14 @@ FLAGS = [
 ]
 
 
-def by_the_socket_module(host, port, **kwargs):
-    """What socket.getaddrinfo gives: a list, or what identifies the exception."""
-    try:
-        return socket.getaddrinfo(host, port, **kwargs)
-    except Exception as exc:
-        return type(exc), exc.args if isinstance(exc, socket.gaierror) else None
-
-
-async def by_the_loop(host, port, **kwargs):
-    """The same, from the running loop."""
-    try:
-        return await asyncio.get_running_loop().getaddrinfo(host, port, **kwargs)
-    except Exception as exc:
-        return type(exc), exc.args if isinstance(exc, socket.gaierror) else None
-
-
 async def differences(combinations):
     """The combinations of arguments for which the loop and the socket module disagree."""
     found = []
-    for host, port, family, kind, proto, flags in combinations:
-        kwargs = {"family": family, "type": kind, "proto": proto, "flags": flags}
-        expected = by_the_socket_module(host, port, **kwargs)
-        got = await by_the_loop(host, port, **kwargs)
+    for combination in combinations:
+        expected = answer(socket.getaddrinfo, *combination)
+        got = await loops_answer(*combination)
         if got != expected:
-            found.append((host, port, kwargs, got, expected))
+            found.append((combination, got, expected))
     return found
 
 
@@ -114,9 +98,7 @@ def test_any_combination_gives_what_the_socket_module_gives(
 
 @given(st.ip_addresses().map(str), st.integers(0, 65535))
 def test_any_literal_address_gives_what_the_socket_module_gives(loop, host, port):
-    expected = by_the_socket_module(host, port, type=socket.SOCK_STREAM)
-    got = loop.run_until_complete(by_the_loop(host, port, type=socket.SOCK_STREAM))
-    assert got == expected
+    assert loop.run_until_complete(differences([(host, port, 0, socket.SOCK_STREAM, 0, 0)])) == []
 
 
 @given(
@@ -124,9 +106,8 @@ def test_any_literal_address_gives_what_the_socket_module_gives(loop, host, port
     st.sampled_from([0, socket.AF_INET, socket.AF_INET6]),
 )
 def test_what_looks_like_a_literal_gives_what_the_socket_module_gives(loop, host, family):
-    kwargs = {"family": family, "type": socket.SOCK_STREAM, "flags": socket.AI_NUMERICHOST}
-    expected = by_the_socket_module(host, 80, **kwargs)
-    assert loop.run_until_complete(by_the_loop(host, 80, **kwargs)) == expected
+    combination = (host, 80, family, socket.SOCK_STREAM, 0, socket.AI_NUMERICHOST)
+    assert loop.run_until_complete(differences([combination])) == []
 
 
 def test_the_results_are_of_the_types_of_the_socket_module(run):
@@ -147,8 +128,8 @@ def test_a_literal_needs_no_thread(loop, loop_kind, host):
     if loop_kind == "asyncio":
         pytest.skip("asyncio asks the resolver in a thread")
     loop.set_debug(False)  # in debug mode the look-up is timed where asyncio does it
-    answer = loop.run_until_complete(loop.getaddrinfo(host, 80, type=socket.SOCK_STREAM))
-    assert answer
+    found = loop.run_until_complete(loop.getaddrinfo(host, 80, type=socket.SOCK_STREAM))
+    assert found
     assert loop._default_executor is None
 
 
@@ -164,18 +145,18 @@ def test_connecting_and_listening_by_literals_need_no_thread(loop):
 def test_a_resolver_put_in_the_place_of_the_socket_modules_is_asked(run, monkeypatch):
     """Test suites patch socket.getaddrinfo; a name has to go through it."""
     asked = []
-    answer = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.9.9.9", 7))]
+    made_up = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.9.9.9", 7))]
 
     def getaddrinfo(host, *args, **kwargs):
         asked.append(host)
-        return answer
+        return made_up
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
     async def main():
         return await asyncio.get_running_loop().getaddrinfo("some.name", 7)
 
-    assert run(main) == answer
+    assert run(main) == made_up
     assert asked == ["some.name"]
 
 
