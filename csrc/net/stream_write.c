@@ -392,33 +392,49 @@ stream_write_object(StreamObject *stream, PyObject *data)
 
 /* An item without bytes that is false counts as an empty one since 3.14, None
  * among them; of another one, the raised exception stays. */
-static int
-skip_false(PyObject *line)
+static PyObject *
+empty_if_false(PyObject *line)
 {
     PyObject *raised = PyErr_GetRaisedException();
     int truth = PyObject_IsTrue(line);
     if (truth > 0) {
         PyErr_SetRaisedException(raised);
-        return -1;
+        return NULL;
     }
     Py_DECREF(raised);
-    return truth;
+    return truth < 0 ? NULL : PyBytes_FromStringAndSize(NULL, 0);
 }
 
-static int
-push_line(StreamObject *stream, PyObject *line)
+/* The bytes of an item. New reference, NULL on failure. */
+static PyObject *
+line_as_bytes(PyObject *line)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(line, &view, PyBUF_SIMPLE) < 0) {
-        return PYAIO_WRITELINES_SKIPS_FALSE ? skip_false(line) : -1;
+        return PYAIO_WRITELINES_SKIPS_FALSE ? empty_if_false(line) : NULL;
     }
-    int err = 0;
-    if (view.len > 0) {
-        err =
-            write_queue_push(&stream->queue, line, view.buf, (size_t)view.len);
-    }
+    PyObject *bytes = PyBytes_FromStringAndSize(view.buf, view.len);
     PyBuffer_Release(&view);
-    return err;
+    return bytes;
+}
+
+/* Makes bytes objects of all items: from here on the program's code has no part in
+ * it. -1 with an exception set. */
+static int
+lines_as_bytes(PyObject *lines)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(lines); i++) {
+        PyObject *line = PyList_GET_ITEM(lines, i);
+        if (PyBytes_CheckExact(line)) {
+            continue;
+        }
+        PyObject *bytes = line_as_bytes(line);
+        if (bytes == NULL) {
+            return -1;
+        }
+        PyList_SetItem(lines, i, bytes); /* steals it, and drops the item */
+    }
+    return 0;
 }
 
 /* All of the lines or none. */
@@ -426,10 +442,13 @@ static int
 push_lines(StreamObject *stream, PyObject *lines)
 {
     size_t before = stream->queue.count;
-    Py_ssize_t count = PyTuple_GET_SIZE(lines);
-    for (Py_ssize_t i = 0; i < count; i++) {
-        PyObject *line = PyTuple_GET_ITEM(lines, i);
-        if (push_line(stream, line) < 0) {
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(lines); i++) {
+        PyObject *line = PyList_GET_ITEM(lines, i);
+        size_t size = (size_t)PyBytes_GET_SIZE(line);
+        if (size > 0
+            && write_queue_push(&stream->queue, line, PyBytes_AS_STRING(line),
+                                size)
+                   < 0) {
             write_queue_truncate(&stream->queue, before);
             return -1;
         }
@@ -437,7 +456,8 @@ push_lines(StreamObject *stream, PyObject *lines)
     return 0;
 }
 
-/* The TypeError for lines that cannot be written, in asyncio's words. */
+/* The TypeError for lines that cannot be written, in asyncio's words: of joining
+ * them, or of the memoryview of each. */
 static int
 lines_failed(PyObject *lines)
 {
@@ -453,10 +473,10 @@ lines_failed(PyObject *lines)
                         : NULL);
         Py_XDECREF(empty);
     }
-    else if (PyTuple_Check(lines)) {
-        Py_ssize_t count = PyTuple_GET_SIZE(lines);
-        for (Py_ssize_t i = 0; i < count && result != NULL; i++) {
-            PyObject *line = PyTuple_GET_ITEM(lines, i);
+    else if (PyList_CheckExact(lines)) {
+        for (Py_ssize_t i = 0; i < PyList_GET_SIZE(lines) && result != NULL;
+             i++) {
+            PyObject *line = PyList_GET_ITEM(lines, i);
             Py_SETREF(result, PyMemoryView_FromObject(line));
         }
     }
@@ -467,6 +487,27 @@ lines_failed(PyObject *lines)
     Py_DECREF(result);
     PyErr_SetRaisedException(raised);
     return -1;
+}
+
+/* Queues the lines, and sends them unless they can wait. */
+static int
+write_own_lines(StreamObject *stream, PyObject *lines)
+{
+    bool waits = write_can_wait(stream) || stream->write_armed;
+    if (push_lines(stream, lines) < 0) {
+        return -1;
+    }
+    if (write_queue_is_empty(&stream->queue)) {
+        return 0;
+    }
+    gather(stream);
+    if (!waits || stream->queue.size > stream->high_water) {
+        stream->wrote_in_turn = stream->engine->turn_id;
+        if (stream_send_gathered(stream) < 0) {
+            return -1;
+        }
+    }
+    return stream_flow_pause(stream);
 }
 
 int
@@ -483,32 +524,23 @@ stream_write_lines(StreamObject *stream, PyObject *lines)
             return truth; /* nothing, and nothing to iterate over */
         }
     }
-    /* Our own: asking an item for its bytes may change the caller's list. */
-    PyObject *own = PySequence_Tuple(lines);
+    PyObject *own = PySequence_List(lines);
     if (own == NULL) {
         return lines_failed(lines);
     }
+    int err;
     if (stream->lost_writes) {
-        Py_DECREF(own);
-        return write_is_lost(stream);
+        err = write_is_lost(stream);
     }
-    bool waits = write_can_wait(stream) || stream->write_armed;
-    int err = push_lines(stream, own);
-    if (err < 0) {
+    else if (lines_as_bytes(own) < 0) {
         err = lines_failed(own);
     }
+    else {
+        /* Asking an item for its bytes may have ended the stream. */
+        err = stream->lost_writes ? 0 : write_own_lines(stream, own);
+    }
     Py_DECREF(own);
-    if (err < 0 || write_queue_is_empty(&stream->queue)) {
-        return err;
-    }
-    gather(stream);
-    if (!waits || stream->queue.size > stream->high_water) {
-        stream->wrote_in_turn = stream->engine->turn_id;
-        if (stream_send_gathered(stream) < 0) {
-            return -1;
-        }
-    }
-    return stream_flow_pause(stream);
+    return err;
 }
 
 int
