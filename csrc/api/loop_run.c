@@ -1,5 +1,6 @@
 /* Running: _run(), the heart of run_forever(), and the state around it. */
 #include "api/loop.h"
+#include "base/errors.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
 #include "engine/signals.h"
@@ -22,10 +23,7 @@ Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
     registry_end_run(engine);
     handles_track(engine);
     engine->running = false;
-    if (err < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(err);
 }
 
 static PyObject *
@@ -36,10 +34,7 @@ Loop__release(LoopObject *self, PyObject *Py_UNUSED(ignored))
                         "Cannot close a running event loop");
         return NULL;
     }
-    if (engine_close(&self->engine) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(engine_close(&self->engine));
 }
 
 static PyObject *
@@ -96,19 +91,13 @@ Loop_is_closed(LoopObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Loop__check_closed(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (engine_check_closed(&self->engine) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(engine_check_closed(&self->engine));
 }
 
 static PyObject *
 Loop__check_thread(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (engine_check_thread(&self->engine) < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(engine_check_thread(&self->engine));
 }
 
 static PyObject *

@@ -227,6 +227,39 @@ time_after(Engine *engine, PyObject *delay)
     return when;
 }
 
+int
+loop_timer_due(PyObject *when, int64_t *due)
+{
+    double seconds = PyFloat_AsDouble(when);
+    if (seconds == -1.0 && PyErr_Occurred()) {
+        return -1;
+    }
+    if (isnan(seconds)) {
+        PyErr_SetString(PyExc_ValueError,
+                        "the time of a timer must not be NaN");
+        return -1;
+    }
+    *due = timer_heap_ns(seconds);
+    return 0;
+}
+
+/* The arguments of call_at() and call_later(), the first of which is no None. */
+static int
+call_parse_timer(ModuleState *state, Call *call, const char *method,
+                 PyObject *first_name, const char *refusal,
+                 PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames)
+{
+    if (call_parse(state, call, method, first_name, args, nargs, kwnames)
+        < 0) {
+        return -1;
+    }
+    if (call->first == Py_None) {
+        PyErr_SetString(PyExc_TypeError, refusal);
+        return -1;
+    }
+    return 0;
+}
+
 /* A delay that is no float has been added to one: it is a number. */
 static bool
 is_at_once(PyObject *delay)
@@ -239,18 +272,15 @@ is_at_once(PyObject *delay)
     return seconds <= 0.0;
 }
 
-/* `at_once`: known to be due already. Such a timer runs in the next turn, as
- * asyncio's poll would find it there; others wait for a poll of ours. */
+/* call_at() with its arguments parsed. `delay`: of call_later(), or NULL. */
 static PyObject *
-schedule_at(Engine *engine, PyObject *when, const Call *call, bool at_once)
+schedule_at(Engine *engine, PyObject *when, const Call *call, PyObject *delay)
 {
-    double seconds = PyFloat_AsDouble(when);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        return NULL;
-    }
-    if (isnan(seconds)) {
-        PyErr_SetString(PyExc_ValueError,
-                        "the time of a timer must not be NaN");
+    int64_t due;
+    if (engine_check_closed(engine) < 0
+        || (engine->debug
+            && call_check_debug(engine, "call_at", call->callback, true) < 0)
+        || loop_timer_due(when, &due) < 0) {
         return NULL;
     }
     TimerHandleObject *timer = timer_handle_new(
@@ -258,26 +288,16 @@ schedule_at(Engine *engine, PyObject *when, const Call *call, bool at_once)
     if (timer == NULL) {
         return NULL;
     }
-    int64_t due = timer_heap_ns(seconds);
     if (timer_heap_push(&engine->timers, due, timer) < 0) {
         Py_DECREF(timer);
         return NULL;
     }
-    if (at_once) {
+    if (delay != NULL ? is_at_once(delay) : due <= (int64_t)uv_hrtime()) {
+        /* Runs in the next turn, as asyncio's poll would find it there; others
+         * wait for a poll of ours. */
         engine->poll_now = true;
     }
     return (PyObject *)timer;
-}
-
-static int
-check_schedule(Engine *engine, const char *method, const Call *call)
-{
-    if (engine_check_closed(engine) < 0) {
-        return -1;
-    }
-    return engine->debug
-               ? call_check_debug(engine, method, call->callback, true)
-               : 0;
 }
 
 static PyObject *
@@ -286,24 +306,13 @@ Loop_call_at(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
 {
     Engine *engine = &self->engine;
     Call call;
-    if (call_parse(engine->state, &call, "call_at",
-                   STATE_NAME(engine->state, when), args, nargs, kwnames)
+    if (call_parse_timer(engine->state, &call, "call_at",
+                         STATE_NAME(engine->state, when),
+                         "when cannot be None", args, nargs, kwnames)
         < 0) {
         return NULL;
     }
-    if (call.first == Py_None) {
-        PyErr_SetString(PyExc_TypeError, "when cannot be None");
-        return NULL;
-    }
-    if (check_schedule(engine, "call_at", &call) < 0) {
-        return NULL;
-    }
-    double seconds = PyFloat_AsDouble(call.first);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        return NULL;
-    }
-    bool at_once = seconds * 1e9 <= (double)uv_hrtime();
-    return schedule_at(engine, call.first, &call, at_once);
+    return schedule_at(engine, call.first, &call, NULL);
 }
 
 /* self.call_at(when, callback, *args, context=context), replaced by somebody. */
@@ -339,16 +348,11 @@ Loop_call_later(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
 {
     Engine *engine = &self->engine;
     Call call;
-    if (call_parse(engine->state, &call, "call_later",
-                   STATE_NAME(engine->state, delay), args, nargs, kwnames)
-        < 0) {
-        return NULL;
-    }
-    if (call.first == Py_None) {
-        PyErr_SetString(PyExc_TypeError, "delay must not be None");
-        return NULL;
-    }
-    if (overrides_check(engine) < 0) {
+    if (call_parse_timer(engine->state, &call, "call_later",
+                         STATE_NAME(engine->state, delay),
+                         "delay must not be None", args, nargs, kwnames)
+            < 0
+        || overrides_check(engine) < 0) {
         return NULL;
     }
     PyObject *when = time_after(engine, call.first);
@@ -356,8 +360,8 @@ Loop_call_later(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (when != NULL && engine->overrides & OVERRIDE_CALL_AT) {
         timer = call_replaced_call_at(engine, when, &call);
     }
-    else if (when != NULL && check_schedule(engine, "call_at", &call) == 0) {
-        timer = schedule_at(engine, when, &call, is_at_once(call.first));
+    else if (when != NULL) {
+        timer = schedule_at(engine, when, &call, call.first);
     }
     Py_XDECREF(when);
     return timer;

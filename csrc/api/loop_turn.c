@@ -3,17 +3,10 @@
  * before ours. pyaio/_views.py makes of it what asyncio's code expects. */
 #include "api/loop.h"
 #include "base/compat.h"
+#include "base/errors.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
 #include "engine/watcher.h"
-
-#include <math.h>
-
-static PyObject *
-none_or_null(int err)
-{
-    return err < 0 ? NULL : Py_NewRef(Py_None);
-}
 
 /* ---- a turn ---- */
 
@@ -261,13 +254,8 @@ timer_for(Engine *engine, PyObject *foreign, PyObject *when)
 static int
 schedule(Engine *engine, PyObject *handle, PyObject *when)
 {
-    double seconds = PyFloat_AsDouble(when);
-    if (seconds == -1.0 && PyErr_Occurred()) {
-        return -1;
-    }
-    if (isnan(seconds)) {
-        PyErr_SetString(PyExc_ValueError,
-                        "the time of a timer must not be NaN");
+    int64_t due;
+    if (loop_timer_due(when, &due) < 0) {
         return -1;
     }
     TimerHandleObject *timer =
@@ -280,7 +268,7 @@ schedule(Engine *engine, PyObject *handle, PyObject *when)
     }
     int err = 0;
     if (!timer->scheduled) {
-        err = timer_heap_push(&engine->timers, timer_heap_ns(seconds), timer);
+        err = timer_heap_push(&engine->timers, due, timer);
     }
     engine->poll_now = true;
     Py_DECREF(timer);

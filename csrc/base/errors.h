@@ -5,6 +5,14 @@
 #include <Python.h>
 #include <stdbool.h>
 
+/* What a method in C returns for one of our error codes: None, or NULL for -1 with
+ * an exception set. */
+static inline PyObject *
+none_or_null(int err)
+{
+    return err < 0 ? NULL : Py_NewRef(Py_None);
+}
+
 /* Sets the OSError subclass for a libuv error code (negative). Returns -1. */
 int errors_set_uv(int uv_error);
 

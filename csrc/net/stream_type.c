@@ -1,17 +1,9 @@
 /* The stream transport as Python sees it: methods, attributes, memory. Its work
  * is done by the other stream files. */
 #include "base/compat.h"
+#include "base/errors.h"
 #include "engine/report.h"
 #include "net/stream.h"
-
-static PyObject *
-none_or_null(int err)
-{
-    if (err < 0) {
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
 
 static PyObject *
 Stream__call_connection_lost(StreamObject *self, PyObject *exc)
