@@ -52,6 +52,8 @@ def check_steady(round_, *, things, warm=3, rounds=6, blocks=0.1, size=64):
     What grows by *blocks* allocator blocks or by *size* bytes for each thing is a leak; the free
     lists and arenas of the first *warm* rounds are not, nor are some 400 blocks and 2 MiB of noise.
     """
+    gc.collect()
+    gc.freeze()  # what has been imported is not gone through in each of a round's collections
     for _ in range(warm):
         round_()
         before = held()
