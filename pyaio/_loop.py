@@ -171,7 +171,10 @@ class Loop(_core.Loop, SelectorEventLoop):
         if wakeup is None or self._signal_handlers:
             return
         self._forward_signals(-1)
-        current = signal.set_wakeup_fd(wakeup)
+        try:
+            current = signal.set_wakeup_fd(wakeup)
+        except (OSError, ValueError):  # the program has closed it meanwhile
+            current = signal.set_wakeup_fd(-1)
         if current != self._wakeup_fd():
             signal.set_wakeup_fd(current)  # somebody else's, set meanwhile
 

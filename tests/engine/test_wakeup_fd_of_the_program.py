@@ -53,3 +53,15 @@ def test_it_gets_them_before_and_after_the_run_once(loop, wakeup):
     drain(loop)
     os.kill(os.getpid(), USR1)
     assert wakeup.recv(10) == bytes([USR1, USR1])
+
+
+def test_one_that_was_closed_meanwhile_is_no_error(loop):
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    assert signal.set_wakeup_fd(writer.fileno()) == -1
+    loop.call_soon(writer.close)
+    drain(loop)
+    signal.set_wakeup_fd(-1)
+    drain(loop)
+    assert signal.set_wakeup_fd(-1) == -1
+    reader.close()
