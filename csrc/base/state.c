@@ -83,13 +83,32 @@ module_state_clear(ModuleState *state)
 #undef X
 }
 
-ModuleState *
-module_state_of_dying(PyObject *object)
+static ModuleState *
+state_of_type(PyTypeObject *type)
 {
-    PyObject *module = ((PyHeapTypeObject *)Py_TYPE(object))->ht_module;
+    PyObject *module = type->tp_flags & Py_TPFLAGS_HEAPTYPE
+                           ? ((PyHeapTypeObject *)type)->ht_module
+                           : NULL;
     return module != NULL && PyModule_GetDef(module) == &core_module
                ? PyModule_GetState(module)
                : NULL;
+}
+
+ModuleState *
+module_state_of_dying(PyObject *object)
+{
+    return state_of_type(Py_TYPE(object));
+}
+
+ModuleState *
+module_state_beneath_dying(PyObject *object)
+{
+    ModuleState *state = NULL;
+    PyTypeObject *type = Py_TYPE(object);
+    for (; state == NULL && type != NULL; type = type->tp_base) {
+        state = state_of_type(type);
+    }
+    return state;
 }
 
 /* Steals `descriptor`, NULL on failure. */

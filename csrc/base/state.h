@@ -227,6 +227,8 @@ void module_state_clear(ModuleState *state);
 /* The state of the module that made the type of an object that dies; NULL when
  * the collector has taken the two apart, and for types made by programs. */
 ModuleState *module_state_of_dying(PyObject *object);
+/* The same, where the type may be a program's with one of ours beneath. */
+ModuleState *module_state_beneath_dying(PyObject *object);
 
 /* Adds what the type does not define itself. -1 with an exception set. */
 int module_add_methods(PyTypeObject *type, PyMethodDef *methods);

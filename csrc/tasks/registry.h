@@ -28,7 +28,7 @@ int registry_add(TaskObject *task);
 int registry_add_eager(TaskObject *task);
 int registry_remove_eager(TaskObject *task);
 /* For the finalizer, where registry_needs_finalizer() asks for it. */
-bool registry_needs_finalizer(const TaskObject *task);
+bool registry_needs_finalizer(TaskObject *task);
 void registry_finalize(TaskObject *task);
 /* In the dealloc, before weak references are cleared. */
 void registry_forget(TaskObject *task);

@@ -115,16 +115,21 @@ registry_add(TaskObject *task)
 }
 
 bool
-registry_needs_finalizer(const TaskObject *task)
+registry_needs_finalizer(TaskObject *task)
 {
-    return !task->future.state->task_layout.proved;
+    if (task->registration != NULL) {
+        return false; /* noted by the proved layout */
+    }
+    ModuleState *state = module_state_beneath_dying((PyObject *)task);
+    return state != NULL && !state->task_layout.proved
+           && state->unregister_task != NULL;
 }
 
 void
 registry_finalize(TaskObject *task)
 {
-    ModuleState *state = task->future.state;
-    if (!state->task_layout.proved && state->unregister_task != NULL
+    ModuleState *state = module_state_beneath_dying((PyObject *)task);
+    if (registry_needs_finalizer(task)
         && call(state->unregister_task, task, NULL) < 0) {
         PyErr_WriteUnraisable((PyObject *)task);
     }
@@ -138,7 +143,7 @@ node_of_dying(TaskObject *task)
     if (task->registration != NULL) {
         return task->registration;
     }
-    ModuleState *state = module_state_of_dying((PyObject *)task);
+    ModuleState *state = module_state_beneath_dying((PyObject *)task);
     return state != NULL && state->task_layout.proved
                ? node_of(&state->task_layout, task)
                : NULL;

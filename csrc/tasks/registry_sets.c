@@ -142,7 +142,7 @@ registry_forget(TaskObject *task)
 }
 
 bool
-registry_needs_finalizer(const TaskObject *task)
+registry_needs_finalizer(TaskObject *task)
 {
     (void)task;
     return false;
