@@ -1,6 +1,7 @@
 /* pyaio._core: registers the types and a few functions, nothing else. */
 #include "api/loop.h"
 #include "base/compat.h"
+#include "base/snapshot.h"
 #include "base/sockaddr.h"
 #include "engine/handle.h"
 #include "net/listener.h"
@@ -50,7 +51,8 @@ static int
 module_exec(PyObject *module)
 {
     ModuleState *state = PyModule_GetState(module);
-    if (module_state_init(state) < 0 || handle_setup(module, state) < 0
+    if (module_state_init(state) < 0 || snapshot_setup(state) < 0
+        || handle_setup(module, state) < 0
         || await_iter_setup(module, state) < 0
         || future_setup(module, state) < 0 || task_setup(module, state) < 0
         || poller_setup(module, state) < 0 || stream_setup(module, state) < 0

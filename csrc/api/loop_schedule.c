@@ -170,12 +170,10 @@ static PyObject *
 Loop__add_callback(LoopObject *self, PyObject *handle)
 {
     ModuleState *state = self->engine.state;
-    if (Py_IS_TYPE(handle, state->handle_type)
-        || Py_IS_TYPE(handle, state->timer_handle_type)
-        || Py_IS_TYPE(handle, state->threadsafe_handle_type)) {
+    if (handle_is_ours(state, handle)) {
         HandleObject *ours = (HandleObject *)handle;
         if (!ours->cancelled && !ours->queued
-            && ours->engine == &self->engine) {
+            && handle_engine(ours) == &self->engine) {
             handle_push(ours);
             Py_RETURN_NONE;
         }

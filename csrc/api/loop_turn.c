@@ -260,14 +260,14 @@ schedule(Engine *engine, PyObject *handle, PyObject *when)
     }
     TimerHandleObject *timer =
         Py_IS_TYPE(handle, engine->state->timer_handle_type)
-                && ((HandleObject *)handle)->engine == engine
+                && handle_engine((HandleObject *)handle) == engine
             ? (TimerHandleObject *)Py_NewRef(handle)
             : timer_for(engine, handle, when);
     if (timer == NULL) {
         return -1;
     }
     int err = 0;
-    if (!timer->scheduled) {
+    if (!timer->handle.scheduled) {
         err = timer_heap_push(&engine->timers, due, timer);
     }
     engine->poll_now = true;

@@ -131,7 +131,8 @@
     X(transport_socket, "asyncio.trsock", "TransportSocket")                  \
     TASK_IMPORTS(X)
 
-/* The types that the module makes; threadsafe_handle_type since Python 3.14. */
+/* The types that the module makes; threadsafe_handle_type since Python 3.14. And
+ * the type of the mapping in a Context, NULL when its place is not proved. */
 #define STATE_TYPES(X)                                                        \
     X(handle_type)                                                            \
     X(timer_handle_type)                                                      \
@@ -142,17 +143,21 @@
     X(poller_type)                                                            \
     X(future_type)                                                            \
     X(task_type)                                                              \
-    X(await_iter_type)
+    X(await_iter_type)                                                        \
+    X(vars_type)
 
 /* The tuples ("context",) and ("msg",); and of asyncio's WeakSet of tasks, before
  * 3.14, its set of weak references, its set of iterations that go on, and the
- * callback of its references. */
+ * callback of its references. Of base/snapshot.h, an empty mapping of context
+ * variables, and the Context that callbacks take turns in, when none is in it. */
 #define STATE_OBJECTS(X)                                                      \
     X(context_keyword)                                                        \
     X(msg_keyword)                                                            \
     X(all_tasks_data)                                                         \
     X(all_tasks_iterating)                                                    \
-    X(all_tasks_remove)
+    X(all_tasks_remove)                                                       \
+    X(no_vars)                                                                \
+    X(spare_context)
 
 typedef struct HandleObject HandleObject;
 
@@ -208,6 +213,7 @@ typedef struct ModuleState {
     /* Objects to use again; empty in free-threaded builds. */
     HandleFreeList free_handles;
     HandleFreeList free_timer_handles;
+    HandleFreeList free_threadsafe_handles;
     ObjectFreeList free_futures;
     ObjectFreeList free_tasks;
     ObjectFreeList free_await_iters;

@@ -8,6 +8,7 @@
 #include "engine/handle.h"
 
 #include "base/compat.h"
+#include "base/snapshot.h"
 #include "engine/engine.h"
 #include "engine/overrides.h"
 #include "engine/report.h"
@@ -28,8 +29,8 @@ static PyObject *
 call_in_foreign_context(HandleObject *handle, PyObject *callback,
                         PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *run = PyObject_GetAttr(handle->context,
-                                     STATE_NAME(handle->engine->state, run));
+    PyObject *run = PyObject_GetAttr(
+        handle->context, STATE_NAME(handle_engine(handle)->state, run));
     PyObject *all = run ? PyTuple_New(nargs + 1) : NULL;
     PyObject *result = NULL;
     if (all != NULL) {
@@ -48,16 +49,16 @@ static PyObject *
 call_in_context(HandleObject *handle, PyObject *callback,
                 PyObject *const *args, Py_ssize_t nargs)
 {
-    PyObject *context = handle->context;
-    if (!PyContext_CheckExact(context)) {
+    ModuleState *state = handle_engine(handle)->state;
+    if (!snapshot_is_native(state, handle->context)) {
         return call_in_foreign_context(handle, callback, args, nargs);
     }
-    if (PyContext_Enter(context) < 0) {
+    if (snapshot_enter(state, &handle->context) < 0) {
         return NULL;
     }
     PyObject *result = PyObject_Vectorcall(
         callback, args, (size_t)nargs | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-    if (PyContext_Exit(context) < 0) {
+    if (snapshot_leave(state, &handle->context) < 0) {
         Py_CLEAR(result);
     }
     return result;
@@ -77,8 +78,8 @@ handle_report(HandleObject *handle, PyObject *callback, PyObject *const *args,
         PyTuple_SET_ITEM(tuple, i, Py_NewRef(args[i]));
     }
     PyErr_SetRaisedException(exc);
-    int err = report_callback(handle->engine, (PyObject *)handle, callback,
-                              tuple, handle->source_traceback);
+    int err = report_callback(handle_engine(handle), (PyObject *)handle,
+                              callback, tuple, handle->source_traceback);
     Py_DECREF(tuple);
     return err;
 }
@@ -132,7 +133,7 @@ int
 handle_run_none(HandleObject *handle)
 {
     PyErr_SetString(PyExc_TypeError, "'NoneType' object is not callable");
-    return report_callback(handle->engine, (PyObject *)handle, Py_None,
+    return report_callback(handle_engine(handle), (PyObject *)handle, Py_None,
                            Py_None, handle->source_traceback);
 }
 
@@ -225,14 +226,14 @@ handle_push(HandleObject *handle)
     if (!handle->queued) {
         handle->queued = true;
         Py_INCREF(handle); /* dropped by handle_run() or _discard() */
-        ready_push(&handle->engine->ready, &handle->entry);
+        ready_push(&handle_engine(handle)->ready, &handle->entry);
     }
 }
 
 void
 handle_push_threadsafe(HandleObject *handle)
 {
-    Engine *engine = handle->engine;
+    Engine *engine = handle_engine(handle);
     handle_push(handle);
     if (engine->open && asleep_claim(&engine->asleep)) {
         uv_async_send(&engine->wakeup);
@@ -279,6 +280,7 @@ handle_free_list_clear(ModuleState *state)
 {
     free_list_clear(&state->free_handles);
     free_list_clear(&state->free_timer_handles);
+    free_list_clear(&state->free_threadsafe_handles);
 }
 
 /* Not tracked, but in free-threaded builds. */
@@ -318,12 +320,19 @@ track(HandleObject *handle)
 #endif
 }
 
-static int
-track_visited(PyObject *handle, void *state)
+bool
+handle_is_ours(const ModuleState *state, PyObject *object)
 {
-    if (Py_IS_TYPE(handle, ((ModuleState *)state)->handle_type)
-        || Py_IS_TYPE(handle, ((ModuleState *)state)->timer_handle_type)) {
-        track((HandleObject *)handle);
+    return Py_IS_TYPE(object, state->handle_type)
+           || Py_IS_TYPE(object, state->timer_handle_type)
+           || Py_IS_TYPE(object, state->threadsafe_handle_type);
+}
+
+static int
+track_visited(PyObject *object, void *state)
+{
+    if (handle_is_ours(state, object)) {
+        track((HandleObject *)object);
     }
     return 0;
 }
@@ -357,7 +366,7 @@ handle_take_args(HandleObject *handle, PyObject *const *args, Py_ssize_t nargs)
             handle->args[i] = Py_NewRef(args[i]);
         }
     }
-    handle->nargs = nargs;
+    handle->nargs = (int)nargs;
     return 0;
 }
 
@@ -368,46 +377,59 @@ handle_take_traceback(HandleObject *handle)
 {
     PyObject *frame = (PyObject *)PyEval_GetFrame();
     handle->source_traceback = PyObject_CallOneArg(
-        handle->engine->state->extract_stack, frame ? frame : Py_None);
+        handle_engine(handle)->state->extract_stack, frame ? frame : Py_None);
     return handle->source_traceback == NULL ? -1 : 0;
 }
 
-int
+static int
 handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
             PyObject *const *args, Py_ssize_t nargs, PyObject *context)
 {
     handle->entry.ops = &handle_ops;
-    handle->engine = engine;
     handle->loop = Py_NewRef(engine->loop);
     handle->callback = Py_NewRef(callback);
     handle->cancelled = false;
-    handle->context = context && context != Py_None ? Py_NewRef(context)
-                                                    : PyContext_CopyCurrent();
+    handle->scheduled = false;
+    handle->context = context && context != Py_None
+                          ? Py_NewRef(context)
+                          : snapshot_take(engine->state);
     if (handle->context == NULL || handle_take_args(handle, args, nargs) < 0) {
         return -1;
     }
     return engine->debug ? handle_take_traceback(handle) : 0;
 }
 
-static HandleObject *
-handle_make(Engine *engine, PyObject *callback, PyObject *const *args,
-            Py_ssize_t nargs, PyObject *context)
+HandleObject *
+handle_make(Engine *engine, PyTypeObject *type, HandleFreeList *list,
+            PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
+            PyObject *context)
 {
-    ModuleState *state = engine->state;
-    HandleObject *handle =
-        handle_alloc(state->handle_type, &state->free_handles);
+    HandleObject *handle = handle_alloc(type, list);
     if (handle != NULL
         && handle_init(handle, engine, callback, args, nargs, context) < 0) {
         Py_CLEAR(handle);
     }
+    if (handle != NULL && !engine->running) {
+        track(handle);
+    }
     return handle;
+}
+
+static HandleObject *
+handle_make_plain(Engine *engine, PyObject *callback, PyObject *const *args,
+                  Py_ssize_t nargs, PyObject *context)
+{
+    ModuleState *state = engine->state;
+    return handle_make(engine, state->handle_type, &state->free_handles,
+                       callback, args, nargs, context);
 }
 
 HandleObject *
 handle_new(Engine *engine, PyObject *callback, PyObject *const *args,
            Py_ssize_t nargs, PyObject *context)
 {
-    HandleObject *handle = handle_make(engine, callback, args, nargs, context);
+    HandleObject *handle =
+        handle_make_plain(engine, callback, args, nargs, context);
     if (handle != NULL) {
         track(handle);
     }
@@ -418,11 +440,9 @@ HandleObject *
 handle_new_ready(Engine *engine, PyObject *callback, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *context)
 {
-    HandleObject *handle = handle_make(engine, callback, args, nargs, context);
+    HandleObject *handle =
+        handle_make_plain(engine, callback, args, nargs, context);
     if (handle != NULL) {
-        if (!engine->running) {
-            track(handle);
-        }
 #ifdef Py_GIL_DISABLED
         /* The wrong thread corrupts nothing, as with asyncio's deque. */
         handle_push_threadsafe(handle);
@@ -438,23 +458,12 @@ timer_handle_new(Engine *engine, PyObject *when, PyObject *callback,
                  PyObject *const *args, Py_ssize_t nargs, PyObject *context)
 {
     ModuleState *state = engine->state;
-    TimerHandleObject *timer = (TimerHandleObject *)handle_alloc(
-        state->timer_handle_type, &state->free_timer_handles);
-    if (timer == NULL) {
-        return NULL;
-    }
-    timer->when = Py_NewRef(when);
-    timer->scheduled = false;
-    if (handle_init(&timer->handle, engine, callback, args, nargs, context)
-        < 0) {
-        Py_CLEAR(timer);
-        return NULL;
-    }
-    if (engine->running) {
-        engine->untracked_timers = true;
-    }
-    else {
-        track(&timer->handle);
+    TimerHandleObject *timer = (TimerHandleObject *)handle_make(
+        engine, state->timer_handle_type, &state->free_timer_handles, callback,
+        args, nargs, context);
+    if (timer != NULL) {
+        timer->when = Py_NewRef(when);
+        engine->untracked_timers |= engine->running;
     }
     return timer;
 }
@@ -520,7 +529,7 @@ handle_drop_call(HandleObject *handle)
 static int
 handle_keep_repr(HandleObject *handle)
 {
-    if (!handle->engine->debug) {
+    if (!handle_engine(handle)->debug) {
         return 0;
     }
     PyObject *repr = PyObject_Repr((PyObject *)handle);
@@ -545,10 +554,8 @@ handle_finish_cancel(HandleObject *handle)
 static void
 tell_timer_heap(HandleObject *handle)
 {
-    Engine *engine = handle->engine;
-    if (Py_IS_TYPE(handle, engine->state->timer_handle_type)
-        && ((TimerHandleObject *)handle)->scheduled) {
-        timer_heap_cancelled(&engine->timers);
+    if (handle->scheduled) {
+        timer_heap_cancelled(&handle_engine(handle)->timers);
     }
 }
 

@@ -85,15 +85,14 @@ threadsafe_handle_new(Engine *engine, PyObject *callback,
                       PyObject *const *args, Py_ssize_t nargs,
                       PyObject *context)
 {
-    PyTypeObject *type = engine->state->threadsafe_handle_type;
-    if (type == NULL) {
-        return handle_new(engine, callback, args, nargs, context);
+    ModuleState *state = engine->state;
+    if (state->threadsafe_handle_type == NULL) {
+        return handle_make(engine, state->handle_type, &state->free_handles,
+                           callback, args, nargs, context);
     }
-    HandleObject *handle = (HandleObject *)type->tp_alloc(type, 0);
-    if (handle != NULL
-        && handle_init(handle, engine, callback, args, nargs, context) < 0) {
-        Py_CLEAR(handle);
-    }
+    HandleObject *handle = handle_make(engine, state->threadsafe_handle_type,
+                                       &state->free_threadsafe_handles,
+                                       callback, args, nargs, context);
     if (handle != NULL) {
         handle->entry.ops = &threadsafe_handle_ops;
     }

@@ -18,7 +18,7 @@ typedef struct ThreadSafeHandleObject {
     RunEnd *run_end;      /* NULL while nobody waits */
 } ThreadSafeHandleObject;
 
-/* As handle_new(), which it is before Python 3.14. */
+/* A new reference, for the ready queue; before Python 3.14 an ordinary handle. */
 HandleObject *threadsafe_handle_new(Engine *engine, PyObject *callback,
                                     PyObject *const *args, Py_ssize_t nargs,
                                     PyObject *context);

@@ -1,6 +1,7 @@
 /* Handles as Python sees them: methods, attributes, and what asyncio's own code
  * reads of them. Their work is done by engine/handle.c. */
 #include "base/compat.h"
+#include "base/snapshot.h"
 #include "engine/engine.h"
 #include "engine/handle.h"
 #include "engine/handle_threads.h"
@@ -23,7 +24,8 @@ Handle_cancelled(HandleObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Handle_get_context(HandleObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return Py_NewRef(self->context);
+    return Py_XNewRef(
+        snapshot_show(handle_engine(self)->state, &self->context));
 }
 
 static PyObject *
@@ -110,6 +112,12 @@ Handle_get_object(HandleObject *self, void *offset)
 }
 
 static PyObject *
+Handle_get_context_attribute(HandleObject *self, void *Py_UNUSED(closure))
+{
+    return Handle_get_context(self, NULL);
+}
+
+static PyObject *
 TimerHandle_when(TimerHandleObject *self, PyObject *Py_UNUSED(ignored))
 {
     return Py_NewRef(self->when);
@@ -118,7 +126,7 @@ TimerHandle_when(TimerHandleObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 TimerHandle_get_scheduled(TimerHandleObject *self, void *Py_UNUSED(closure))
 {
-    return PyBool_FromLong(self->scheduled);
+    return PyBool_FromLong(self->handle.scheduled);
 }
 
 /* asyncio's own code says so of a timer that it has taken from the heap. */
@@ -130,8 +138,8 @@ TimerHandle_set_scheduled(TimerHandleObject *self, PyObject *value,
     if (scheduled < 0) {
         return -1;
     }
-    if (!scheduled && self->scheduled) {
-        timer_heap_remove(&self->handle.engine->timers, self);
+    if (!scheduled && self->handle.scheduled) {
+        timer_heap_remove(&handle_engine(&self->handle)->timers, self);
     }
     return 0;
 }
@@ -198,7 +206,9 @@ static void
 ThreadSafeHandle_dealloc(ThreadSafeHandleObject *self)
 {
     assert(self->run_end == NULL);
-    handle_dealloc(&self->handle, NULL);
+    ModuleState *state = state_of_dying(self);
+    handle_dealloc(&self->handle,
+                   state ? &state->free_threadsafe_handles : NULL);
 }
 
 static int
@@ -227,7 +237,8 @@ TimerHandle_dealloc(TimerHandleObject *self)
     {"_callback", (getter)Handle_get_callback, NULL, NULL, NULL},             \
         {"_args", (getter)Handle_get_args, NULL, NULL, NULL},                 \
         {"_cancelled", (getter)Handle_get_cancelled, NULL, NULL, NULL},       \
-        HANDLE_OBJECT("_context", context), HANDLE_OBJECT("_loop", loop),     \
+        {"_context", (getter)Handle_get_context_attribute, NULL, NULL, NULL}, \
+        HANDLE_OBJECT("_loop", loop),                                         \
         HANDLE_OBJECT("_source_traceback", source_traceback),                 \
         HANDLE_OBJECT("_repr", repr)
 
@@ -360,12 +371,38 @@ static PyType_Spec TimerHandle_spec = {
     .slots = TimerHandle_slots,
 };
 
+/* Whether the fields of asyncio's class are where HandleObject has objects. */
+static bool
+base_has_our_places(PyTypeObject *base)
+{
+    Py_ssize_t weakrefs = base->tp_weaklistoffset;
+    bool fits =
+        base->tp_dictoffset == 0
+        && (weakrefs <= 0 || weakrefs == offsetof(HandleObject, weakrefs));
+    for (; base != &PyBaseObject_Type; base = base->tp_base) {
+        PyMemberDef *slot = base->tp_members;
+        for (; slot != NULL && slot->name != NULL; slot++) {
+            fits = fits && slot->type == T_OBJECT_EX
+                   && slot->offset % (Py_ssize_t)sizeof(PyObject *) == 0;
+        }
+    }
+    return fits;
+}
+
 static PyTypeObject *
 handle_add_type(PyObject *module, PyType_Spec *spec, const char *base_name)
 {
     PyObject *base =
         module_import_base("asyncio.events", base_name, HANDLE_BASE_SIZE);
     if (base == NULL) {
+        return NULL;
+    }
+    if (!base_has_our_places((PyTypeObject *)base)) {
+        PyErr_Format(PyExc_ImportError,
+                     "pyaio does not fit this Python: the slots of "
+                     "asyncio.events.%s are not where they were",
+                     base_name);
+        Py_DECREF(base);
         return NULL;
     }
     PyTypeObject *type = module_add_type(module, spec, base);

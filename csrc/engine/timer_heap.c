@@ -89,7 +89,7 @@ timer_heap_push(TimerHeap *heap, int64_t when, TimerHandleObject *handle)
         return -1;
     }
     Py_INCREF(handle);
-    handle->scheduled = true;
+    handle->handle.scheduled = true;
     TimerEntry entry = {when, heap->next_seq++, handle};
     sift_up(heap->entries, heap->count++, entry);
     return 0;
@@ -104,7 +104,7 @@ timer_heap_pop(TimerHeap *heap)
     if (heap->count > 0) {
         sift_down(heap->entries, heap->count, 0, last);
     }
-    handle->scheduled = false;
+    handle->handle.scheduled = false;
     if (handle->handle.cancelled) {
         heap->cancelled--;
     }
@@ -137,7 +137,7 @@ heap_sweep(TimerHeap *heap)
     for (size_t i = 0; i < heap->count; i++) {
         TimerHandleObject *handle = heap->entries[i].handle;
         if (handle->handle.cancelled && swept < heap->cancelled) {
-            handle->scheduled = false;
+            handle->handle.scheduled = false;
             dropped[swept++] = handle;
         }
         else {
@@ -195,7 +195,7 @@ timer_heap_remove(TimerHeap *heap, TimerHandleObject *handle)
             sift_down(heap->entries, heap->count, index, last);
         }
     }
-    handle->scheduled = false;
+    handle->handle.scheduled = false;
     if (handle->handle.cancelled) {
         heap->cancelled--;
     }
@@ -210,7 +210,7 @@ timer_heap_clear(TimerHeap *heap)
     heap->entries = NULL;
     heap->count = heap->capacity = heap->cancelled = 0;
     for (size_t i = 0; i < count; i++) {
-        entries[i].handle->scheduled = false;
+        entries[i].handle->handle.scheduled = false;
         handle_release(&entries[i].handle->handle);
     }
     PyMem_Free(entries);

@@ -39,7 +39,8 @@ struct FutureObject {
                             NULL */
     TaskObject *waiter;  /* owned: awaits us, and was the first to; or NULL */
     PyObject *callback0; /* owned: the first callback; NULL with a waiter */
-    PyObject *context0;  /* owned: its context; NULL without it */
+    PyObject *context0;  /* owned: its context, a slot (base/snapshot.h); NULL
+                            without it */
     PyObject *callbacks; /* owned list of (callback, context), or NULL */
     PyObject *result;    /* owned; set when finished without an exception */
     PyObject *exception; /* owned, or NULL */

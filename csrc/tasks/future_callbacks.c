@@ -4,6 +4,7 @@
  * What runs when the future is done goes to the ready queue of the loop, never
  * called from here. */
 #include "base/compat.h"
+#include "base/snapshot.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
 #include "tasks/task.h"
@@ -16,15 +17,19 @@ call_loop_call_soon(FutureObject *future, PyObject *callback, PyObject *arg,
                     PyObject *context)
 {
     ModuleState *state = future->state;
-    PyObject *names = context ? state->context_keyword : NULL;
+    PyObject *slot = Py_NewRef(context);
     PyObject *args[4] = {future->loop, callback};
     size_t count = 2;
     if (arg != NULL) {
         args[count++] = arg;
     }
-    args[count] = context;
-    PyObject *handle = PyObject_VectorcallMethod(STATE_NAME(state, call_soon),
-                                                 args, count, names);
+    args[count] = snapshot_show(state, &slot);
+    PyObject *handle = NULL;
+    if (args[count] != NULL) {
+        handle = PyObject_VectorcallMethod(STATE_NAME(state, call_soon), args,
+                                           count, state->context_keyword);
+    }
+    Py_DECREF(slot);
     Py_XDECREF(handle);
     return handle == NULL ? -1 : 0;
 }
@@ -70,7 +75,7 @@ append_callback(FutureObject *future, PyObject *callback, PyObject *context)
     return err;
 }
 
-/* Of a pending future; steals `context`. */
+/* Of a pending future; steals `context`, a slot's. */
 static int
 add_callback_steal(FutureObject *future, PyObject *callback, PyObject *context)
 {
@@ -79,7 +84,8 @@ add_callback_steal(FutureObject *future, PyObject *callback, PyObject *context)
         future->context0 = context;
         return 0;
     }
-    int err = append_callback(future, callback, context);
+    PyObject *shown = snapshot_show(future->state, &context);
+    int err = shown ? append_callback(future, callback, shown) : -1;
     Py_DECREF(context);
     return err;
 }
@@ -91,14 +97,14 @@ future_add_callback(FutureObject *future, PyObject *callback,
     /* First: a collection may run here, and end the future. */
     PyObject *taken = context != NULL && context != Py_None
                           ? Py_NewRef(context)
-                          : PyContext_CopyCurrent();
+                          : snapshot_take(future->state);
     if (taken == NULL) {
         return -1;
     }
     if (future->status == FUTURE_PENDING) {
         return add_callback_steal(future, callback, taken);
     }
-    int err = future_call_soon(future, callback, (PyObject *)future, context);
+    int err = future_call_soon(future, callback, (PyObject *)future, taken);
     Py_DECREF(taken);
     return err;
 }
@@ -179,18 +185,20 @@ unlink_waiter(FutureObject *future)
     if (future->waiter == NULL) {
         return 0;
     }
-    PyObject *wakeup = task_wakeup_callable(future->waiter);
-    if (wakeup == NULL) {
+    TaskObject *task = (TaskObject *)Py_NewRef((PyObject *)future->waiter);
+    PyObject *wakeup = task_wakeup_callable(task);
+    PyObject *context = wakeup ? task_context(task) : NULL;
+    if (context == NULL) {
+        Py_XDECREF(wakeup);
+        Py_DECREF(task);
         return -1;
     }
-    TaskObject *task = future->waiter;
-    if (task == NULL) { /* a collection has run, and ended the future */
-        Py_DECREF(wakeup);
-        return 0;
+    if (future->waiter == task) { /* no collection has ended the future */
+        Py_CLEAR(future->waiter);
+        future->callback0 = Py_NewRef(wakeup);
+        future->context0 = Py_NewRef(context);
     }
-    future->waiter = NULL;
-    future->callback0 = wakeup;
-    future->context0 = Py_NewRef(task->context);
+    Py_DECREF(wakeup);
     Py_DECREF(task);
     return 0;
 }
@@ -269,6 +277,23 @@ future_remove_callback(FutureObject *future, PyObject *callback)
 
 /* ---- looking ---- */
 
+/* (callback, context) of the first callback. New reference, NULL on failure. */
+static PyObject *
+pair_of_first(FutureObject *future)
+{
+    /* Locals: a collection may end the future here. */
+    PyObject *callback = Py_NewRef(future->callback0);
+    PyObject *slot = Py_NewRef(future->context0);
+    PyObject *context = snapshot_show(future->state, &slot);
+    PyObject *pair = context ? PyTuple_Pack(2, callback, context) : NULL;
+    if (pair != NULL && future->callback0 == callback) {
+        Py_SETREF(future->context0, Py_NewRef(context));
+    }
+    Py_DECREF(slot);
+    Py_DECREF(callback);
+    return pair;
+}
+
 PyObject *
 future_list_callbacks(FutureObject *future)
 {
@@ -281,7 +306,7 @@ future_list_callbacks(FutureObject *future)
         goto failed;
     }
     if (future->callback0 != NULL) {
-        first = PyTuple_Pack(2, future->callback0, future->context0);
+        first = pair_of_first(future);
         if (first == NULL || PyList_Append(list, first) < 0) {
             goto failed;
         }

@@ -3,6 +3,7 @@
 #include "tasks/task.h"
 
 #include "base/compat.h"
+#include "base/snapshot.h"
 #include "tasks/registry.h"
 
 /* ---- making ---- */
@@ -39,7 +40,7 @@ static int
 take_context(TaskObject *task, PyObject *context)
 {
     if (context == NULL || context == Py_None) {
-        task->context = PyContext_CopyCurrent();
+        task->context = snapshot_take(task->future.state);
         return task->context == NULL ? -1 : 0;
     }
 #if PYAIO_TASK_CHECKS_CONTEXT
@@ -54,6 +55,12 @@ take_context(TaskObject *task, PyObject *context)
 #endif
     task->context = Py_NewRef(context);
     return 0;
+}
+
+PyObject *
+task_context(TaskObject *task)
+{
+    return snapshot_show(task->future.state, &task->context);
 }
 
 static int
@@ -80,10 +87,10 @@ start_eagerly(TaskObject *task)
     }
     int err = registry_add_eager(task);
     if (err == 0) {
-        err = PyContext_Enter(task->context);
+        err = snapshot_enter(state, &task->context);
         if (err == 0) {
             err = task_send(task, NULL);
-            err = PyContext_Exit(task->context) < 0 ? -1 : err;
+            err = snapshot_leave(state, &task->context) < 0 ? -1 : err;
         }
         PyObject *raised = PyErr_GetRaisedException();
         if (registry_remove_eager(task) < 0) {

@@ -14,7 +14,8 @@ struct TaskObject {
     FutureObject future;  /* of the coroutine's result */
     ReadyEntry entry;     /* in the ready queue */
     PyObject *coro;       /* owned; NULL once an eager task is done */
-    PyObject *context;    /* owned; NULL until __init__() */
+    PyObject *context;    /* owned: a slot (base/snapshot.h); NULL until
+                              __init__() */
     PyObject *name;       /* owned str, or NULL: "Task-<number>" */
     uint64_t number;      /* for the automatic name */
     PyObject *fut_waiter; /* owned: what the coroutine awaits, or NULL */
@@ -48,6 +49,10 @@ int task_cancel(TaskObject *task, PyObject *message);
  * -1 with an exception set. */
 int task_cancel_awaited(TaskObject *task);
 
+/* The task's contextvars.Context, for who is not a step of it. Borrowed; NULL with
+ * an exception set. */
+PyObject *task_context(TaskObject *task);
+
 /* ---- scheduling: task_wake.c ---- */
 
 extern const ReadyOps task_ops;
@@ -61,6 +66,8 @@ int task_step_soon(TaskObject *task, PyObject *exc);
 /* Awaits `future`, which is ours and pending: links the two, or adds a
  * callback. */
 int task_await(TaskObject *task, FutureObject *future);
+/* The same with a callback, for any future of ours, done ones, too. */
+int task_await_by_callback(TaskObject *task, FutureObject *future);
 /* The callable that wakes the task, called with what it has awaited. New
  * reference, NULL on failure. */
 PyObject *task_wakeup_callable(TaskObject *task);

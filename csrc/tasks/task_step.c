@@ -162,9 +162,7 @@ await_ours(TaskObject *task, FutureObject *future)
         err = task_await(task, future);
     }
     else { /* done between its yield and now */
-        PyObject *wakeup = task_wakeup_callable(task);
-        err = wakeup ? future_add_callback(future, wakeup, task->context) : -1;
-        Py_XDECREF(wakeup);
+        err = task_await_by_callback(task, future);
     }
     return err < 0 ? -1 : note_awaited(task, (PyObject *)future);
 }
@@ -192,9 +190,10 @@ add_wakeup_to_foreign(TaskObject *task, PyObject *future)
 {
     ModuleState *state = task->future.state;
     PyObject *wakeup = task_wakeup_callable(task);
-    PyObject *args[] = {future, wakeup, task->context};
+    PyObject *context = wakeup ? task_context(task) : NULL;
+    PyObject *args[] = {future, wakeup, context};
     PyObject *result =
-        wakeup
+        context
             ? PyObject_VectorcallMethod(STATE_NAME(state, add_done_callback),
                                         args, 2, state->context_keyword)
             : NULL;

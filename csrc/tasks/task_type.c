@@ -166,7 +166,10 @@ Task_get_coro(TaskObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Task_get_context(TaskObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return Py_NewRef(self->context ? self->context : Py_None);
+    if (self->context == NULL) {
+        Py_RETURN_NONE;
+    }
+    return Py_XNewRef(task_context(self));
 }
 #endif
 

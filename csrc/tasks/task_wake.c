@@ -3,6 +3,7 @@
  * (task_run), a handle calls the builtin (task_step_builtin, task_wakeup). */
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/snapshot.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
 #include "engine/report.h"
@@ -21,7 +22,7 @@ task_is_direct(TaskObject *task)
 {
     Engine *engine = task->future.engine;
     if (engine == NULL || engine->debug || engine->closed || task->queued
-        || !PyContext_CheckExact(task->context)) {
+        || !snapshot_is_native(task->future.state, task->context)) {
         return 0;
     }
     if (overrides_check(engine) < 0) {
@@ -69,8 +70,9 @@ static int
 step_by_call_soon(TaskObject *task, PyObject *exc)
 {
     PyObject *step = PyCFunction_New(&step_method, (PyObject *)task);
+    PyObject *context = step ? task_context(task) : NULL;
     int err =
-        step ? future_call_soon(&task->future, step, exc, task->context) : -1;
+        context ? future_call_soon(&task->future, step, exc, context) : -1;
     Py_XDECREF(step);
     Py_XDECREF(exc);
     return err;
@@ -80,10 +82,11 @@ static int
 wake_by_call_soon(TaskObject *task)
 {
     PyObject *wakeup = task_wakeup_callable(task);
+    PyObject *context = wakeup ? task_context(task) : NULL;
     PyObject *awaited = Py_XNewRef(task->fut_waiter);
-    int err = wakeup ? future_call_soon(&task->future, wakeup, awaited,
-                                        task->context)
-                     : -1;
+    int err = context
+                  ? future_call_soon(&task->future, wakeup, awaited, context)
+                  : -1;
     Py_XDECREF(awaited);
     Py_XDECREF(wakeup);
     return err;
@@ -127,6 +130,16 @@ task_step_soon(TaskObject *task, PyObject *exc)
 }
 
 int
+task_await_by_callback(TaskObject *task, FutureObject *future)
+{
+    PyObject *wakeup = task_wakeup_callable(task);
+    PyObject *context = wakeup ? task_context(task) : NULL;
+    int err = context ? future_add_callback(future, wakeup, context) : -1;
+    Py_XDECREF(wakeup);
+    return err;
+}
+
+int
 task_await(TaskObject *task, FutureObject *future)
 {
     int direct = task_is_direct(task);
@@ -134,10 +147,7 @@ task_await(TaskObject *task, FutureObject *future)
         future->waiter = (TaskObject *)Py_NewRef((PyObject *)task);
         return 0;
     }
-    PyObject *wakeup = direct < 0 ? NULL : task_wakeup_callable(task);
-    int err = wakeup ? future_add_callback(future, wakeup, task->context) : -1;
-    Py_XDECREF(wakeup);
-    return err;
+    return direct < 0 ? -1 : task_await_by_callback(task, future);
 }
 
 /* ---- the entry ---- */
@@ -153,8 +163,9 @@ report_step(TaskObject *task, Engine *engine)
     }
     PyObject *raised = PyErr_GetRaisedException();
     PyObject *step = PyCFunction_New(&step_method, (PyObject *)task);
+    PyObject *context = step ? task_context(task) : NULL;
     HandleObject *handle =
-        step ? handle_new(engine, step, NULL, 0, task->context) : NULL;
+        context ? handle_new(engine, step, NULL, 0, context) : NULL;
     PyObject *args = handle ? PyTuple_New(0) : NULL;
     int err = -1;
     if (args != NULL) {
@@ -192,14 +203,14 @@ task_run(ReadyEntry *entry, Engine *engine)
 {
     TaskObject *task = task_of(entry);
     task->queued = false;
-    PyObject *context = task->context; /* lives as long as the task */
-    int err = PyContext_Enter(context);
+    ModuleState *state = engine->state;
+    int err = snapshot_enter(state, &task->context);
     if (err == 0) {
         PyObject *exc = take_news(task, &err);
         if (err == 0) {
             err = task_step(task, exc);
         }
-        if (PyContext_Exit(context) < 0) {
+        if (snapshot_leave(state, &task->context) < 0) {
             err = -1;
         }
     }
