@@ -19,9 +19,9 @@ extern PyMethodDef loop_run_methods[];      /* loop_run.c */
 extern PyMethodDef loop_turn_methods[];     /* loop_turn.c */
 extern PyMethodDef loop_net_methods[];      /* loop_net.c */
 
-/* The time of a timer, in seconds of loop.time(), in ns. -1 with TypeError or, for
- * NaN, ValueError. loop_schedule.c. */
-int loop_timer_due(PyObject *when, int64_t *due);
+/* The time of a timer, in seconds of loop.time(). -1 with TypeError or, for NaN,
+ * ValueError. loop_schedule.c. */
+int loop_timer_seconds(PyObject *when, double *seconds);
 
 int loop_setup(PyObject *module, ModuleState *state);
 

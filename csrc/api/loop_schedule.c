@@ -198,46 +198,43 @@ Loop__add_callback(LoopObject *self, PyObject *handle)
 
 /* ---- later ---- */
 
+static double
+clock_seconds(void)
+{
+    return (double)uv_hrtime() / 1e9;
+}
+
 static PyObject *
 Loop_time(LoopObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
-    return PyFloat_FromDouble((double)uv_hrtime() / 1e9);
+    return PyFloat_FromDouble(clock_seconds());
 }
 
 /* loop.time() + delay, as Python adds them. New reference. */
 static PyObject *
 time_after(Engine *engine, PyObject *delay)
 {
-    if (engine->overrides & OVERRIDE_TIME) {
-        PyObject *now = PyObject_CallMethodNoArgs(
-            engine->loop, STATE_NAME(engine->state, time));
-        PyObject *when = now ? PyNumber_Add(now, delay) : NULL;
-        Py_XDECREF(now);
-        return when;
-    }
-    double now = (double)uv_hrtime() / 1e9;
-    if (PyFloat_CheckExact(delay)) {
-        return PyFloat_FromDouble(now + PyFloat_AS_DOUBLE(delay));
-    }
-    PyObject *number = PyFloat_FromDouble(now);
-    PyObject *when = number ? PyNumber_Add(number, delay) : NULL;
-    Py_XDECREF(number);
+    PyObject *now = engine->overrides & OVERRIDE_TIME
+                        ? PyObject_CallMethodNoArgs(
+                              engine->loop, STATE_NAME(engine->state, time))
+                        : PyFloat_FromDouble(clock_seconds());
+    PyObject *when = now ? PyNumber_Add(now, delay) : NULL;
+    Py_XDECREF(now);
     return when;
 }
 
 int
-loop_timer_due(PyObject *when, int64_t *due)
+loop_timer_seconds(PyObject *when, double *seconds)
 {
-    double seconds = PyFloat_AsDouble(when);
-    if (seconds == -1.0 && PyErr_Occurred()) {
+    *seconds = PyFloat_AsDouble(when);
+    if (*seconds == -1.0 && PyErr_Occurred()) {
         return -1;
     }
-    if (isnan(seconds)) {
+    if (isnan(*seconds)) {
         PyErr_SetString(PyExc_ValueError,
                         "the time of a timer must not be NaN");
         return -1;
     }
-    *due = timer_heap_ns(seconds);
     return 0;
 }
 
@@ -270,32 +267,44 @@ is_at_once(PyObject *delay)
     return seconds <= 0.0;
 }
 
+static int
+check_schedule(Engine *engine, const Call *call)
+{
+    if (engine_check_closed(engine) < 0) {
+        return -1;
+    }
+    return engine->debug
+               ? call_check_debug(engine, "call_at", call->callback, true)
+               : 0;
+}
+
+/* `when` as in timer_handle_new(). `at_once`: known to be due already; such a timer
+ * runs in the next turn, as asyncio's poll would find it there; others wait for a poll
+ * of ours. */
+static PyObject *
+schedule_at(Engine *engine, double seconds, PyObject *when, const Call *call,
+            bool at_once)
+{
+    engine->poll_now |= at_once;
+    return (PyObject *)timer_handle_new(engine, seconds, when, call->callback,
+                                        call->args, call->nargs,
+                                        call->context);
+}
+
 /* call_at() with its arguments parsed. `delay`: of call_later(), or NULL. */
 static PyObject *
-schedule_at(Engine *engine, PyObject *when, const Call *call, PyObject *delay)
+schedule_at_object(Engine *engine, PyObject *when, const Call *call,
+                   PyObject *delay)
 {
-    int64_t due;
-    if (engine_check_closed(engine) < 0
-        || (engine->debug
-            && call_check_debug(engine, "call_at", call->callback, true) < 0)
-        || loop_timer_due(when, &due) < 0) {
+    double seconds;
+    if (check_schedule(engine, call) < 0
+        || loop_timer_seconds(when, &seconds) < 0) {
         return NULL;
     }
-    TimerHandleObject *timer = timer_handle_new(
-        engine, when, call->callback, call->args, call->nargs, call->context);
-    if (timer == NULL) {
-        return NULL;
-    }
-    if (timer_heap_push(&engine->timers, due, timer) < 0) {
-        Py_DECREF(timer);
-        return NULL;
-    }
-    if (delay != NULL ? is_at_once(delay) : due <= (int64_t)uv_hrtime()) {
-        /* Runs in the next turn, as asyncio's poll would find it there; others
-         * wait for a poll of ours. */
-        engine->poll_now = true;
-    }
-    return (PyObject *)timer;
+    bool at_once =
+        delay != NULL ? is_at_once(delay) : seconds <= clock_seconds();
+    return schedule_at(engine, seconds, PyFloat_CheckExact(when) ? NULL : when,
+                       call, at_once);
 }
 
 static PyObject *
@@ -310,7 +319,7 @@ Loop_call_at(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
         < 0) {
         return NULL;
     }
-    return schedule_at(engine, call.first, &call, NULL);
+    return schedule_at_object(engine, call.first, &call, NULL);
 }
 
 /* self.call_at(when, callback, *args, context=context), replaced by somebody. */
@@ -340,12 +349,44 @@ call_replaced_call_at(Engine *engine, PyObject *when, const Call *call)
     return result;
 }
 
+/* Where time() or call_at() are replaced, and for unusual numbers. */
+static PyObject *
+call_later_through_methods(Engine *engine, const Call *call)
+{
+    PyObject *when = time_after(engine, call->first);
+    PyObject *timer = NULL;
+    if (when != NULL && engine->overrides & OVERRIDE_CALL_AT) {
+        timer = call_replaced_call_at(engine, when, call);
+    }
+    else if (when != NULL) {
+        timer = schedule_at_object(engine, when, call, call->first);
+    }
+    Py_XDECREF(when);
+    return timer;
+}
+
+/* True for a float or an int that is a time, and *seconds. */
+static bool
+is_plain_delay(PyObject *delay, double *seconds)
+{
+    if (PyFloat_CheckExact(delay)) {
+        *seconds = PyFloat_AS_DOUBLE(delay);
+        return !isnan(*seconds);
+    }
+    int overflow = 1;
+    if (PyLong_CheckExact(delay)) {
+        *seconds = (double)PyLong_AsLongAndOverflow(delay, &overflow);
+    }
+    return overflow == 0;
+}
+
 static PyObject *
 Loop_call_later(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
     Engine *engine = &self->engine;
     Call call;
+    double delay;
     if (call_parse_timer(engine->state, &call, "call_later",
                          STATE_NAME(engine->state, delay),
                          "delay must not be None", args, nargs, kwnames)
@@ -353,16 +394,15 @@ Loop_call_later(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
         || overrides_check(engine) < 0) {
         return NULL;
     }
-    PyObject *when = time_after(engine, call.first);
-    PyObject *timer = NULL;
-    if (when != NULL && engine->overrides & OVERRIDE_CALL_AT) {
-        timer = call_replaced_call_at(engine, when, &call);
+    if (engine->overrides & (OVERRIDE_TIME | OVERRIDE_CALL_AT)
+        || !is_plain_delay(call.first, &delay)) {
+        return call_later_through_methods(engine, &call);
     }
-    else if (when != NULL) {
-        timer = schedule_at(engine, when, &call, call.first);
+    if (check_schedule(engine, &call) < 0) {
+        return NULL;
     }
-    Py_XDECREF(when);
-    return timer;
+    return schedule_at(engine, clock_seconds() + delay, NULL, &call,
+                       delay <= 0.0);
 }
 
 /* asyncio's TimerHandle.cancel() calls this on its loop; ours count by

@@ -240,39 +240,36 @@ Loop__scheduled_list(LoopObject *self, PyObject *Py_UNUSED(ignored))
     return list;
 }
 
-/* A new timer of ours that runs somebody's. New reference. */
-static TimerHandleObject *
-timer_for(Engine *engine, PyObject *foreign, PyObject *when)
+/* A new timer of ours runs somebody's. -1 with an exception set. */
+static int
+schedule_foreign(Engine *engine, PyObject *foreign, double seconds,
+                 PyObject *when)
 {
     PyObject *run = handle_foreign_call(foreign);
     TimerHandleObject *timer =
-        run ? timer_handle_new(engine, when, run, NULL, 0, NULL) : NULL;
+        run ? timer_handle_new(engine, seconds, when, run, NULL, 0, NULL)
+            : NULL;
     Py_XDECREF(run);
-    return timer;
+    Py_XDECREF(timer);
+    return timer == NULL ? -1 : 0;
 }
 
 static int
 schedule(Engine *engine, PyObject *handle, PyObject *when)
 {
-    int64_t due;
-    if (loop_timer_due(when, &due) < 0) {
+    double seconds;
+    if (loop_timer_seconds(when, &seconds) < 0) {
         return -1;
-    }
-    TimerHandleObject *timer =
-        Py_IS_TYPE(handle, engine->state->timer_handle_type)
-                && handle_engine((HandleObject *)handle) == engine
-            ? (TimerHandleObject *)Py_NewRef(handle)
-            : timer_for(engine, handle, when);
-    if (timer == NULL) {
-        return -1;
-    }
-    int err = 0;
-    if (!timer->handle.scheduled) {
-        err = timer_heap_push(&engine->timers, due, timer);
     }
     engine->poll_now = true;
-    Py_DECREF(timer);
-    return err;
+    if (!Py_IS_TYPE(handle, engine->state->timer_handle_type)
+        || handle_engine((HandleObject *)handle) != engine) {
+        return schedule_foreign(engine, handle, seconds, when);
+    }
+    return ((HandleObject *)handle)->scheduled
+               ? 0
+               : timer_heap_push(&engine->timers, timer_heap_ns(seconds),
+                                 (TimerHandleObject *)handle);
 }
 
 static PyObject *

@@ -454,16 +454,22 @@ handle_new_ready(Engine *engine, PyObject *callback, PyObject *const *args,
 }
 
 TimerHandleObject *
-timer_handle_new(Engine *engine, PyObject *when, PyObject *callback,
-                 PyObject *const *args, Py_ssize_t nargs, PyObject *context)
+timer_handle_new(Engine *engine, double seconds, PyObject *when,
+                 PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
+                 PyObject *context)
 {
     ModuleState *state = engine->state;
     TimerHandleObject *timer = (TimerHandleObject *)handle_make(
         engine, state->timer_handle_type, &state->free_timer_handles, callback,
         args, nargs, context);
-    if (timer != NULL) {
-        timer->when = Py_NewRef(when);
-        engine->untracked_timers |= engine->running;
+    if (timer == NULL) {
+        return NULL;
+    }
+    timer->seconds = seconds;
+    timer->when = Py_XNewRef(when);
+    engine->untracked_timers |= engine->running;
+    if (timer_heap_push(&engine->timers, timer_heap_ns(seconds), timer) < 0) {
+        Py_CLEAR(timer);
     }
     return timer;
 }

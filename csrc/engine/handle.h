@@ -38,7 +38,9 @@ struct HandleObject {
 
 struct TimerHandleObject {
     HandleObject handle;
-    PyObject *when; /* owned: the float that was asked for */
+    double seconds; /* of the loop's clock: when it is due */
+    PyObject *when; /* owned: the same as it was asked for, unless a float */
+    uint64_t seq;   /* order of setting, for timers of one instant */
 };
 typedef struct TimerHandleObject TimerHandleObject;
 
@@ -66,10 +68,12 @@ HandleObject *handle_new(Engine *engine, PyObject *callback,
 HandleObject *handle_new_ready(Engine *engine, PyObject *callback,
                                PyObject *const *args, Py_ssize_t nargs,
                                PyObject *context);
-/* For the heap. */
-TimerHandleObject *timer_handle_new(Engine *engine, PyObject *when,
-                                    PyObject *callback, PyObject *const *args,
-                                    Py_ssize_t nargs, PyObject *context);
+/* In the heap already, due at `seconds` of the loop's clock, which is no NaN. `when`
+ * is borrowed: what when() returns where that is no float, else NULL. */
+TimerHandleObject *timer_handle_new(Engine *engine, double seconds,
+                                    PyObject *when, PyObject *callback,
+                                    PyObject *const *args, Py_ssize_t nargs,
+                                    PyObject *context);
 
 /* For a queue, of exactly `type`, which has its own free list. */
 HandleObject *handle_make(Engine *engine, PyTypeObject *type,

@@ -120,7 +120,14 @@ Handle_get_context_attribute(HandleObject *self, void *Py_UNUSED(closure))
 static PyObject *
 TimerHandle_when(TimerHandleObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return Py_NewRef(self->when);
+    return self->when ? Py_NewRef(self->when)
+                      : PyFloat_FromDouble(self->seconds);
+}
+
+static PyObject *
+TimerHandle_get_when(TimerHandleObject *self, void *Py_UNUSED(closure))
+{
+    return TimerHandle_when(self, NULL);
 }
 
 static PyObject *
@@ -256,8 +263,7 @@ static PyGetSetDef TimerHandle_getset[] = {
     HANDLE_ATTRIBUTES,
     {"_scheduled", (getter)TimerHandle_get_scheduled,
      (setter)TimerHandle_set_scheduled, NULL, NULL},
-    {"_when", (getter)Handle_get_object, NULL, NULL,
-     (void *)offsetof(TimerHandleObject, when)},
+    {"_when", (getter)TimerHandle_get_when, NULL, NULL, NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -10,6 +10,8 @@
 #define SWEEP_MINIMUM 64
 #define ASYNCIO_SWEEP_MINIMUM 100 /* timers, cancelled or not */
 
+#define CHILDREN 4 /* of a node */
+
 int64_t
 timer_heap_ns(double seconds)
 {
@@ -26,14 +28,15 @@ timer_heap_ns(double seconds)
 static inline bool
 entry_before(const TimerEntry *a, const TimerEntry *b)
 {
-    return a->when < b->when || (a->when == b->when && a->seq < b->seq);
+    return a->when < b->when
+           || (a->when == b->when && a->handle->seq < b->handle->seq);
 }
 
 static void
 sift_up(TimerEntry *entries, size_t index, TimerEntry entry)
 {
     while (index > 0) {
-        size_t parent = (index - 1) / 2;
+        size_t parent = (index - 1) / CHILDREN;
         if (!entry_before(&entry, &entries[parent])) {
             break;
         }
@@ -43,18 +46,29 @@ sift_up(TimerEntry *entries, size_t index, TimerEntry entry)
     entries[index] = entry;
 }
 
+/* The earliest child of a node that has one: `first` is its first. */
+static size_t
+earliest_child(const TimerEntry *entries, size_t count, size_t first)
+{
+    size_t end = first + CHILDREN < count ? first + CHILDREN : count;
+    size_t earliest = first;
+    for (size_t child = first + 1; child < end; child++) {
+        if (entry_before(&entries[child], &entries[earliest])) {
+            earliest = child;
+        }
+    }
+    return earliest;
+}
+
 static void
 sift_down(TimerEntry *entries, size_t count, size_t index, TimerEntry entry)
 {
     for (;;) {
-        size_t child = 2 * index + 1;
-        if (child >= count) {
+        size_t first = CHILDREN * index + 1;
+        if (first >= count) {
             break;
         }
-        if (child + 1 < count
-            && entry_before(&entries[child + 1], &entries[child])) {
-            child++;
-        }
+        size_t child = earliest_child(entries, count, first);
         if (!entry_before(&entries[child], &entry)) {
             break;
         }
@@ -90,7 +104,8 @@ timer_heap_push(TimerHeap *heap, int64_t when, TimerHandleObject *handle)
     }
     Py_INCREF(handle);
     handle->handle.scheduled = true;
-    TimerEntry entry = {when, heap->next_seq++, handle};
+    handle->seq = heap->next_seq++;
+    TimerEntry entry = {when, handle};
     sift_up(heap->entries, heap->count++, entry);
     return 0;
 }
@@ -147,7 +162,7 @@ heap_sweep(TimerHeap *heap)
     assert(swept == heap->cancelled);
     heap->count = kept;
     heap->cancelled = 0;
-    for (size_t i = kept / 2; i-- > 0;) {
+    for (size_t i = (kept + CHILDREN - 2) / CHILDREN; i-- > 0;) {
         sift_down(heap->entries, kept, i, heap->entries[i]);
     }
     for (size_t i = 0; i < swept; i++) {

@@ -179,17 +179,13 @@ listener_schedule_retry(ListenerObject *listener)
         return -1;
     }
     int64_t due = now + RETRY_NS;
-    PyObject *when = PyFloat_FromDouble((double)due / 1e9);
-    PyObject *resume =
-        when ? PyObject_GetAttrString((PyObject *)listener, "_resume") : NULL;
+    PyObject *resume = PyObject_GetAttrString((PyObject *)listener, "_resume");
     TimerHandleObject *timer =
-        resume ? timer_handle_new(engine, when, resume, NULL, 0,
-                                  listener->context)
+        resume ? timer_handle_new(engine, (double)due / 1e9, NULL, resume,
+                                  NULL, 0, listener->context)
                : NULL;
     Py_XDECREF(resume);
-    Py_XDECREF(when);
-    if (timer == NULL || timer_heap_push(&engine->timers, due, timer) < 0) {
-        Py_XDECREF(timer);
+    if (timer == NULL) {
         return -1;
     }
     Py_XSETREF(listener->retry, timer);
