@@ -74,10 +74,8 @@ listener_log(ListenerObject *listener, const SocketFacts *facts,
                                   listener->server, address, sock);
     Py_XDECREF(address);
     if (logged == NULL && sock != NULL) {
-        PyObject *raised = PyErr_GetRaisedException();
-        Py_XDECREF(PyObject_CallMethod(sock, "detach", NULL));
-        PyErr_SetRaisedException(raised);
-        Py_CLEAR(sock);
+        socket_give_back(sock);
+        sock = NULL;
     }
     Py_XDECREF(logged);
     return sock;

@@ -70,13 +70,26 @@ socket_from_facts(ModuleState *state, const SocketFacts *facts)
     PyObject *done =
         sock ? PyObject_CallMethod(sock, "setblocking", "O", Py_False) : NULL;
     if (done == NULL && sock != NULL) {
-        PyObject *raised = PyErr_GetRaisedException();
-        Py_XDECREF(PyObject_CallMethod(sock, "detach", NULL));
-        PyErr_SetRaisedException(raised);
-        Py_CLEAR(sock);
+        socket_give_back(sock);
+        sock = NULL;
     }
     Py_XDECREF(done);
     return sock;
+}
+
+void
+socket_give_back(PyObject *sock)
+{
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *fd = PyObject_CallMethod(sock, "detach", NULL);
+    if (fd == NULL) {
+        PyErr_WriteUnraisable(sock);
+    }
+    Py_XDECREF(fd);
+    Py_DECREF(sock);
+    if (raised != NULL) {
+        PyErr_SetRaisedException(raised);
+    }
 }
 
 void

@@ -21,6 +21,10 @@ int socket_is_plain(ModuleState *state, PyObject *sock);
  * NULL on failure, the fd left open. */
 PyObject *socket_from_facts(ModuleState *state, const SocketFacts *facts);
 
+/* Takes the fd back from such a socket and drops it: steals `sock`. Keeps a raised
+ * exception. */
+void socket_give_back(PyObject *sock);
+
 /* TCP_NODELAY on a TCP socket (asyncio sets it on every connection); nothing
  * on any other. Errors do not matter: it is a hint. */
 void socket_set_nodelay(const SocketFacts *facts);

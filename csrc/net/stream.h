@@ -2,8 +2,9 @@
  *
  * An asyncio.Transport, with everything of asyncio's own selector transport:
  * net/stream.c makes, closes and ends it, net/stream_type.c is what Python sees
- * of it, net/stream_read.c the way of the bytes in, net/stream_write.c the way out, net/stream_flow.c the flow control
- * between, net/stream_info.c what programs ask about it. */
+ * of it, net/stream_read.c the way of the bytes in, net/stream_write.c the way
+ * out, net/stream_flow.c the flow control between, net/stream_info.c what programs
+ * ask about it. */
 #ifndef PYAIO_NET_STREAM_H
 #define PYAIO_NET_STREAM_H
 

@@ -16,32 +16,47 @@ extra_dict(StreamObject *stream)
     return stream->extra;
 }
 
+/* A socket that has been closed, as asyncio would show it now. New reference. */
+static PyObject *
+closed_socket(StreamObject *stream)
+{
+    ModuleState *state = stream->engine->state;
+    PyObject *sock =
+        PyObject_CallFunction(state->socket_type, "iii", stream->family,
+                              stream->type, stream->proto);
+    PyObject *closed =
+        sock ? PyObject_CallMethodNoArgs(sock, STATE_NAME(state, close))
+             : NULL;
+    if (closed == NULL) {
+        Py_CLEAR(sock);
+    }
+    Py_XDECREF(closed);
+    return sock;
+}
+
 /* The Python socket, which from then on owns the fd. Borrowed. */
 static PyObject *
 stream_socket(StreamObject *stream)
 {
-    if (stream->sock != NULL) {
-        return stream->sock;
-    }
-    if (stream->finished) {
-        PyObject *type = stream->engine->state->socket_type;
-        /* A socket that has been closed, as asyncio would show it now. */
-        PyObject *sock = PyObject_CallFunction(type, "iii", stream->family,
-                                               stream->type, stream->proto);
-        PyObject *closed =
-            sock ? PyObject_CallMethodNoArgs(
-                       sock, STATE_NAME(stream->engine->state, close))
-                 : NULL;
-        if (closed == NULL) {
-            Py_CLEAR(sock);
+    while (stream->sock == NULL) {
+        bool finished = stream->finished;
+        SocketFacts facts = {stream->fd, stream->family, stream->type,
+                             stream->proto};
+        PyObject *sock =
+            finished ? closed_socket(stream)
+                     : socket_from_facts(stream->engine->state, &facts);
+        if (sock == NULL) {
+            return NULL;
         }
-        Py_XDECREF(closed);
-        stream->sock = sock;
-        return sock;
+        if (stream->sock == NULL && stream->finished == finished) {
+            stream->sock = sock;
+        }
+        else {
+            /* A finalizer or audit hook has asked for it, or ended the stream,
+             * while it was made. */
+            socket_give_back(sock);
+        }
     }
-    SocketFacts facts = {stream->fd, stream->family, stream->type,
-                         stream->proto};
-    stream->sock = socket_from_facts(stream->engine->state, &facts);
     return stream->sock;
 }
 

@@ -202,6 +202,44 @@ loop.close()
     survives(child, source, OVERWRITES)
 
 
+def test_a_socket_asked_for_while_it_is_made_is_made_once(child):
+    source = """
+import asyncio, socket, sys
+
+def hook(event, args):
+    if event == "socket.__new__" and transport is not None and not asked:
+        asked.append(None)
+        asked[0] = transport.get_extra_info("socket")
+
+transport, asked = None, []
+sys.addaudithook(hook)
+
+async def main():
+    global transport
+    accepted = loop.create_future()
+
+    class Protocol(asyncio.Protocol):
+        def connection_made(self, transport):
+            accepted.set_result(transport)
+
+    server = await loop.create_server(Protocol, "127.0.0.1", 0)
+    with socket.create_connection(server.sockets[0].getsockname()):
+        transport = await accepted
+        sock = transport.get_extra_info("socket")
+        assert not asked or asked[0]._sock is sock._sock
+        transport.abort()
+        await asyncio.sleep(0.001)
+        assert sock.fileno() == -1
+    server.close()
+    await server.wait_closed()
+
+loop = new_event_loop()
+loop.run_until_complete(main())
+loop.close()
+"""
+    survives(child, source)
+
+
 class Closing:
     """Closes the transport when nobody has it any more."""
 
