@@ -143,6 +143,8 @@ async def tell(operations, kind):
                 await story.settle()
                 await story.read_all()
             else:
+                if operation[0] in ("peer closes", "peer resets"):
+                    await asyncio.sleep(0)  # pyaio's writes of one turn leave at its end
                 story.do(*operation)
         await story.settle()
         await story.read_all()
