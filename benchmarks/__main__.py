@@ -55,6 +55,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--peers", help="names with commas between; default: all that can be imported")
     add("--output", type=Path, default=ROOT / "build" / "bench", metavar="DIR", help="build/bench")
     add("--redraw", type=Path, metavar="FILE", help="show a results.json again, measure nothing")
+    pages = "put it into the pages: the headlines (readme) or all rows (performance)"
+    add("--write-page", choices=("readme", "performance"), help=pages)
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (3 if options.quick else 5)
     options.seconds = options.seconds or (0.15 if options.quick else 0.3)
@@ -174,9 +176,11 @@ def measure(plan: runner.Plan, sampler: Sampler, results: Results, console: Cons
     return whole
 
 
-def finish(results: Results, folder: Path, console: Console, save: bool) -> None:
-    """Table, JSON and charts."""
-    from . import chart, report  # slow to load, and not needed before
+def finish(results: Results, options: argparse.Namespace, console: Console, save: bool) -> None:
+    """Table, JSON, charts and pages."""
+    from . import chart, pages, report  # slow to load, and not needed before
+
+    folder = options.output
 
     report.show(results, console)
     folder.mkdir(parents=True, exist_ok=True)
@@ -184,6 +188,8 @@ def finish(results: Results, folder: Path, console: Console, save: bool) -> None
     if save:
         storage.save(results, written[0])
     written += chart.draw_all(results, folder)
+    if options.write_page:
+        written += pages.write(results, folder, whole=options.write_page == "performance")
     shown = ", ".join(file.name for file in written)
     console.print(f"Written to {_short(folder)}: {shown}", soft_wrap=True)
 
@@ -212,7 +218,7 @@ def run(options: argparse.Namespace, arguments: list[str], console: Console) -> 
     about["settings"] = {"rounds": options.rounds, "seconds": options.seconds}
     results = Results(about, [])
     whole = measure(plan, Sampler(options.seconds, cores), results, console)
-    finish(results, options.output, console, save=True)
+    finish(results, options, console, save=True)
     failed = [row for row in results.measured_rows() if peers.OURS in row.problems]
     return 1 if failed or not whole else 0
 
@@ -228,7 +234,7 @@ def main() -> int:
         show_list(console)
         return 0
     if options.redraw:
-        finish(storage.load(options.redraw), options.output, console, save=False)
+        finish(storage.load(options.redraw), options, console, save=False)
         return 0
     return run(options, arguments, console)
 
