@@ -252,7 +252,7 @@ FdWatcher *
 watcher_open(Engine *engine, int fd, bool exclusive, const WatcherOps *ops,
              PyObject *owner)
 {
-    if (table_prepare(engine, fd) < 0) {
+    if (engine_check_closed(engine) < 0 || table_prepare(engine, fd) < 0) {
         return NULL;
     }
     FdWatcher *watcher = PyMem_RawCalloc(1, sizeof(*watcher));
@@ -306,7 +306,7 @@ void
 watcher_rearm(FdWatcher *watcher)
 {
     if (!watcher->closing) {
-        watcher->armed = -1; /* differs from every interest */
+        watcher->armed = ARMED_STALE;
         watcher_mark_changed(watcher);
     }
 }

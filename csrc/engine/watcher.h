@@ -50,7 +50,8 @@ struct FdWatcher {
  * goes. `exclusive`: the fd is the owner's, which closes it only after the
  * watcher. Whoever has watched a fd of that number before is displaced. NULL
  * with OSError (EBADF, EPERM: a file that cannot be polled) or RuntimeError
- * where a transport owns the fd. */
+ * where a transport owns the fd or the loop is closed, which asking the program
+ * for the fd may have done. */
 FdWatcher *watcher_open(Engine *engine, int fd, bool exclusive,
                         const WatcherOps *ops, PyObject *owner);
 
@@ -67,6 +68,17 @@ void watcher_rearm(FdWatcher *watcher);
 /* The owner lets go, before it closes the fd. May drop the owner's last
  * reference, as its last act. Fine on a closed loop, too. */
 void watcher_close(FdWatcher *watcher);
+
+/* The same for an owner's field, which may be NULL, and is from here on. */
+static inline void
+watcher_drop(FdWatcher **field)
+{
+    FdWatcher *watcher = *field;
+    *field = NULL;
+    if (watcher != NULL) {
+        watcher_close(watcher);
+    }
+}
 
 /* The fd's open watcher, or NULL. */
 FdWatcher *watcher_find(Engine *engine, int fd);

@@ -29,16 +29,6 @@ typedef struct ListenerObject {
     int backlog;
 } ListenerObject;
 
-static void
-listener_close_watcher(ListenerObject *listener)
-{
-    FdWatcher *watcher = listener->watcher;
-    listener->watcher = NULL;
-    if (watcher != NULL) {
-        watcher_close(watcher);
-    }
-}
-
 /* ---- one connection ---- */
 
 /* Nobody waits for this connection: asyncio reports it in debug mode only. */
@@ -298,8 +288,7 @@ listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
     listener->context = listener->owns_callbacks ? Py_NewRef(context)
                                                  : PyContext_CopyCurrent();
     if (listener->context == NULL
-        || socket_facts(engine->state, sock, &listener->facts) < 0
-        || engine_check_closed(engine) < 0) { /* fileno() may have closed it */
+        || socket_facts(engine->state, sock, &listener->facts) < 0) {
         return -1;
     }
     if (PLATFORM_ACCEPT_INHERITS_NODELAY) {
@@ -338,7 +327,7 @@ listener_stop(Engine *engine, int fd)
     ListenerObject *listener = (ListenerObject *)Py_NewRef(watcher->owner);
     TimerHandleObject *retry = listener->retry;
     listener->retry = NULL;
-    listener_close_watcher(listener);
+    watcher_drop(&listener->watcher);
     int err = retry == NULL ? 0 : handle_cancel_steal(&retry->handle);
     Py_DECREF(listener);
     return err;
@@ -362,7 +351,7 @@ Listener_traverse(ListenerObject *self, visitproc visit, void *arg)
 static int
 Listener_clear(ListenerObject *self)
 {
-    listener_close_watcher(self); /* needs the loop */
+    watcher_drop(&self->watcher); /* needs the loop */
     Py_CLEAR(self->loop);
     Py_CLEAR(self->factory);
     Py_CLEAR(self->sock);

@@ -20,16 +20,6 @@ poller_slot(PollerObject *poller, int event)
     return event == WATCH_READ ? &poller->reader : &poller->writer;
 }
 
-static void
-poller_close_watcher(PollerObject *poller)
-{
-    FdWatcher *watcher = poller->watcher;
-    poller->watcher = NULL;
-    if (watcher != NULL) {
-        watcher_close(watcher);
-    }
-}
-
 /* Watches for what there are handles for; closes without any. The caller
  * holds the poller. */
 static void
@@ -38,7 +28,7 @@ poller_update(PollerObject *poller)
     int interest =
         (poller->reader ? WATCH_READ : 0) | (poller->writer ? WATCH_WRITE : 0);
     if (interest == 0) {
-        poller_close_watcher(poller);
+        watcher_drop(&poller->watcher);
     }
     else if (poller->watcher != NULL) {
         watcher_set(poller->watcher, interest);
@@ -122,9 +112,6 @@ static const WatcherOps poller_ops = {
 static PollerObject *
 poller_new(Engine *engine, int fd, PyObject *fileobj)
 {
-    if (engine_check_closed(engine) < 0) { /* fileno() may have closed it */
-        return NULL;
-    }
     PyTypeObject *type = engine->state->poller_type;
     PollerObject *poller = (PollerObject *)type->tp_alloc(type, 0);
     if (poller == NULL) {
@@ -214,7 +201,7 @@ poller_traverse(PollerObject *self, visitproc visit, void *arg)
 static int
 poller_clear(PollerObject *self)
 {
-    poller_close_watcher(self);
+    watcher_drop(&self->watcher);
     Py_CLEAR(self->reader);
     Py_CLEAR(self->writer);
     Py_CLEAR(self->fileobj);

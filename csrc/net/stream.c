@@ -220,9 +220,6 @@ stream_init(StreamObject *stream, const StreamParts *parts)
     if (stream->context == NULL) {
         return -1;
     }
-    if (engine_check_closed(engine) < 0) { /* fileno() may have closed it */
-        return -1;
-    }
     stream->watcher = watcher_open(engine, parts->fd, true,
                                    &stream_watcher_ops, (PyObject *)stream);
     if (stream->watcher == NULL) {
