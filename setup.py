@@ -2,6 +2,8 @@
 
 Options, all from the environment:
     PYAIO_STATIC_LIBUV=1                link libuv's archive instead of the shared library
+    PYAIO_BACKEND=epoll or uv           how the loop waits: by epoll's own calls, which is the
+                                        default on Linux, or by libuv, the default elsewhere
     PYAIO_WERROR=1                      warnings are errors
     PYAIO_DEBUG=1                       asserts on, nothing optimised
     PYAIO_SANITIZE=address,undefined    build with these sanitizers of the compiler
@@ -23,6 +25,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 LIBUV_MINIMUM = "1.44"
+BACKENDS = ("epoll", "uv")
 
 INSTALL = """
     Debian, Ubuntu   apt-get install gcc libc6-dev make pkg-config libuv1-dev python3-dev
@@ -69,6 +72,21 @@ def option(name):
 def relative(pattern):
     """The files of csrc/ that match, as setuptools wants them: relative, with slashes."""
     return sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "csrc").rglob(pattern))
+
+
+def backend():
+    """Which of csrc/engine/backend_*.c is built."""
+    name = os.environ.get("PYAIO_BACKEND") or ("epoll" if sys.platform == "linux" else "uv")
+    if name not in BACKENDS:
+        sys.exit(f"PYAIO_BACKEND has to be one of {', '.join(BACKENDS)}, not {name!r}.")
+    return name
+
+
+def sources():
+    others = {f"csrc/engine/backend_{name}.c" for name in BACKENDS} - {
+        f"csrc/engine/backend_{backend()}.c"
+    }
+    return [path for path in relative("*.c") if path not in others]
 
 
 def pkg_config(*args):
@@ -149,7 +167,7 @@ class BuildCore(build_ext):
             both.append("-Werror")
         ext.extra_compile_args += compile_args + both
         ext.extra_link_args += both + self.libuv_link_args()
-        print(f"pyaio {version}: libuv {self.libuv}, {' '.join(both)}", flush=True)
+        print(f"pyaio {version}: {backend()}, libuv {self.libuv}, {' '.join(both)}", flush=True)
 
     def libuv_link_args(self):
         if not option("PYAIO_STATIC_LIBUV"):
@@ -195,7 +213,7 @@ class BuildCore(build_ext):
         compiler or another libuv would keep the objects of the one before.
         """
         options = [
-            sys.version, *self.compiler.compiler_so, self.libuv,
+            sys.version, *self.compiler.compiler_so, self.libuv, backend(),
             *ext.extra_compile_args, *ext.extra_link_args, *map(str, ext.define_macros),
         ]  # fmt: skip
         record = Path(self.build_temp).parent / "pyaio-options.txt"
@@ -210,7 +228,7 @@ setup(
     ext_modules=[
         Extension(
             "pyaio._core",
-            sources=relative("*.c"),
+            sources=sources(),
             depends=relative("*.h"),
             include_dirs=["csrc"],
             libraries=["m"],

@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "base/snapshot.h"
 #include "base/sockaddr.h"
+#include "engine/backend.h"
 #include "engine/handle.h"
 #include "net/listener.h"
 #include "net/poller.h"
@@ -10,6 +11,8 @@
 #include "tasks/future.h"
 #include "tasks/registry.h"
 #include "tasks/task.h"
+
+#include <uv.h>
 
 static PyObject *
 libuv_version(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -58,6 +61,9 @@ module_exec(PyObject *module)
         || poller_setup(module, state) < 0 || stream_setup(module, state) < 0
         || listener_setup(module, state) < 0
         || loop_setup(module, state) < 0) {
+        return -1;
+    }
+    if (PyModule_AddStringConstant(module, "backend", backend_name) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "__version__", PYAIO_VERSION);

@@ -1,4 +1,4 @@
-"""pyaio: asyncio's event loop in C over libuv.
+"""pyaio: asyncio's event loop in C.
 
 Any asyncio program runs on it unchanged::
 

@@ -16,6 +16,7 @@ import sys
 import threading
 from asyncio import events, sslproto
 from asyncio.base_events import BaseEventLoop
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import FrameType, NoneType
 from typing import Any, NamedTuple
@@ -39,15 +40,13 @@ class _WriteEnd(NamedTuple):
 
 
 class Loop(_core.Loop, SelectorEventLoop):
-    """An asyncio event loop in C over libuv.
+    """An asyncio event loop in C.
 
     Everything of asyncio.SelectorEventLoop, to which its documentation applies.
     Subclasses may override any method.
     """
 
     _hooks_before: Any = None  # asyncgen hooks, to put back after a run
-    _wakeup_before: int | None = None  # signal.set_wakeup_fd(), the same
-    _watching_signals = False  # a run has seen to it that signals wake the loop
 
     def __init__(self) -> None:
         super().__init__(SelectorView(self))
@@ -100,8 +99,7 @@ class Loop(_core.Loop, SelectorEventLoop):
         self._check_closed()
         self._check_running()
         hooks = sys.get_asyncgen_hooks()
-        self._wakeup_before = self._watch_signals()
-        self._watching_signals = True
+        self._watch_signals()
         self._hooks_before = hooks
         try:
             self._set_coroutine_origin_tracking(self._debug)
@@ -124,9 +122,7 @@ class Loop(_core.Loop, SelectorEventLoop):
         hooks, self._hooks_before = self._hooks_before, None
         if hooks is not None:
             sys.set_asyncgen_hooks(*hooks)
-        wakeup, self._wakeup_before = self._wakeup_before, None
-        self._watching_signals = False
-        self._unwatch_signals(wakeup)
+        self._unwatch_signals(True)
 
     def close(self) -> None:
         """Close the loop: drop what is scheduled, shut the executor down.
@@ -144,39 +140,21 @@ class Loop(_core.Loop, SelectorEventLoop):
 
     # ---- signals ----
 
-    def _watch_signals(self) -> int | None:
-        """Have the loop woken by signals while it runs in the main thread.
+    def _watch_signals(self) -> bool:
+        """Have signals end the waits of the loop, in the main thread.
 
-        Returns what _unwatch_signals() wants to have: the fd to give back to
-        signal.set_wakeup_fd() afterwards, None in other threads and where that
-        has been done already. Until then that fd gets what it would have got.
+        The first wait sees to it: it puts a fd of ours in signal.set_wakeup_fd(), of
+        which what was there before gets what it would have got. Returns True for
+        _unwatch_signals(), False where somebody else sees to it already.
         """
-        return None if self._watching_signals else self._take_wakeup_fd()
+        return not self._expect_signals(True)
 
-    def _take_wakeup_fd(self) -> int | None:
-        if threading.current_thread() is not threading.main_thread():
-            return None
-        ours = self._wakeup_fd()
-        try:
-            before = signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
-        except ValueError:
-            return None  # the main thread of a subinterpreter
-        if before == ours:
-            return -1  # left there by add_signal_handler()
-        self._forward_signals(before)
-        return before
-
-    def _unwatch_signals(self, wakeup: int | None) -> None:
-        # With handlers of ours, signals are caught between two runs, too.
-        if wakeup is None or self._signal_handlers:
-            return
-        self._forward_signals(-1)
-        try:
-            current = signal.set_wakeup_fd(wakeup)
-        except (OSError, ValueError):  # the program has closed it meanwhile
-            current = signal.set_wakeup_fd(-1)
-        if current != self._wakeup_fd():
-            signal.set_wakeup_fd(current)  # somebody else's, set meanwhile
+    def _unwatch_signals(self, watching: bool) -> None:
+        if watching:
+            self._expect_signals(False)
+            # With handlers of ours, signals are caught between two runs, too.
+            if not self._signal_handlers:
+                self._give_wakeup_fd_back()
 
     @property
     def _csock(self) -> _WriteEnd | None:
@@ -186,16 +164,32 @@ class Loop(_core.Loop, SelectorEventLoop):
     def _ssock(self) -> None:
         """None: the end that is read is the native half's."""
 
+    def add_signal_handler(  # type: ignore[override]
+        self, sig: int, callback: Callable[..., object], *args: Any
+    ) -> None:
+        """Call *callback* with *args* in the loop whenever the signal arrives.
+
+        As asyncio: main thread only; ValueError for an invalid signal number,
+        RuntimeError for one that cannot be caught.
+        """
+        if self._thread_id == threading.get_ident():
+            # asyncio takes the wake-up fd: before that, note whose it was.
+            self._take_wakeup_fd()
+        super().add_signal_handler(sig, callback, *args)
+
     def remove_signal_handler(self, sig: int) -> bool:
         """Remove the handler of a signal; True if there was one.
 
         As asyncio: ValueError for an invalid signal number, RuntimeError for
         one that cannot be caught.
         """
+        taken = self._thread_id == threading.get_ident() and self._take_wakeup_fd()
         removed = super().remove_signal_handler(sig)
-        if removed and self.is_running():
-            # asyncio gives the wake-up fd up with the last handler.
-            self._take_wakeup_fd()
+        # asyncio gives the wake-up fd up with the last handler.
+        if removed and taken:
+            signal.set_wakeup_fd(self._wakeup_fd(), warn_on_full_buffer=False)
+        elif removed and not self._signal_handlers:
+            self._give_wakeup_fd_back()
         return removed
 
     # ---- child processes ----

@@ -1,6 +1,7 @@
 /* Running: _run(), the heart of run_forever(), and the state around it. */
 #include "api/loop.h"
 #include "base/errors.h"
+#include "engine/backend.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
 #include "engine/signals.h"
@@ -29,7 +30,8 @@ Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Loop__release(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->engine.thread_id != 0 || self->engine.running) {
+    if (self->engine.thread_id != 0 || self->engine.running
+        || self->engine.polling) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Cannot close a running event loop");
         return NULL;
@@ -48,13 +50,34 @@ Loop__wakeup_fd(LoopObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-Loop__forward_signals(LoopObject *self, PyObject *fd)
+Loop__expect_signals(LoopObject *self, PyObject *expected)
 {
-    long number = PyLong_AsLong(fd);
-    if (number == -1 && PyErr_Occurred()) {
+    int truth = PyObject_IsTrue(expected);
+    if (truth < 0) {
         return NULL;
     }
-    self->engine.signal_forward = (int)number;
+    Engine *engine = &self->engine;
+    bool before = engine->watching_signals;
+    engine->watching_signals = truth;
+    engine->signals_due = truth && (!before || engine->signals_due);
+    return PyBool_FromLong(before);
+}
+
+static PyObject *
+Loop__take_wakeup_fd(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->engine.signals_due && signals_take(&self->engine) < 0) {
+        return NULL;
+    }
+    return PyBool_FromLong(self->engine.signals_taken);
+}
+
+static PyObject *
+Loop__give_wakeup_fd_back(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (signals_give_back(&self->engine) < 0) {
+        return NULL;
+    }
     Py_RETURN_NONE;
 }
 
@@ -64,7 +87,7 @@ static PyObject *
 Loop__write_to_self(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (self->engine.open) {
-        uv_async_send(&self->engine.wakeup);
+        backend_wake(&self->engine);
     }
     Py_RETURN_NONE;
 }
@@ -111,15 +134,24 @@ PyDoc_STRVAR(run_doc,
              "Turn until stop(): the inner part of run_forever().");
 PyDoc_STRVAR(release_doc,
              "_release($self, /)\n--\n\n"
-             "Drop all that is scheduled or watched and close libuv: the "
-             "inner part of\nclose().");
+             "Drop all that is scheduled or watched: the inner part of "
+             "close().");
 PyDoc_STRVAR(wakeup_fd_doc,
              "_wakeup_fd($self, /)\n--\n\n"
              "The fd that the loop wants as signal.set_wakeup_fd(); OSError "
              "when none can be\nmade.");
-PyDoc_STRVAR(forward_signals_doc,
-             "_forward_signals($self, fd, /)\n--\n\n"
-             "Write the numbers of signals to the fd, too; -1 for none.");
+PyDoc_STRVAR(expect_signals_doc,
+             "_expect_signals($self, expected, /)\n--\n\n"
+             "Whether signals have to end the waits from now on; returns what "
+             "held before.");
+PyDoc_STRVAR(take_wakeup_fd_doc,
+             "_take_wakeup_fd($self, /)\n--\n\n"
+             "Do at once what is due before the first wait; returns whether "
+             "the loop holds\nsignal.set_wakeup_fd().");
+PyDoc_STRVAR(give_wakeup_fd_back_doc,
+             "_give_wakeup_fd_back($self, /)\n--\n\n"
+             "Put back what signal.set_wakeup_fd() was before, if the loop "
+             "holds it.");
 PyDoc_STRVAR(write_to_self_doc,
              "_write_to_self($self, /)\n--\n\n"
              "Wake the loop up, from any thread.");
@@ -146,8 +178,10 @@ PyMethodDef loop_run_methods[] = {
     NOARGS(_run, run_doc),
     NOARGS(_release, release_doc),
     NOARGS(_wakeup_fd, wakeup_fd_doc),
-    {"_forward_signals", (PyCFunction)Loop__forward_signals, METH_O,
-     forward_signals_doc},
+    {"_expect_signals", (PyCFunction)Loop__expect_signals, METH_O,
+     expect_signals_doc},
+    NOARGS(_take_wakeup_fd, take_wakeup_fd_doc),
+    NOARGS(_give_wakeup_fd_back, give_wakeup_fd_back_doc),
     NOARGS(_write_to_self, write_to_self_doc),
     NOARGS(stop, stop_doc),
     NOARGS(is_running, is_running_doc),

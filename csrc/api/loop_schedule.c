@@ -12,6 +12,7 @@
 #include "tasks/task.h"
 
 #include <math.h>
+#include <uv.h>
 
 /* ---- arguments ---- */
 

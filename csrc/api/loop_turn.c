@@ -15,14 +15,14 @@ static PyObject *
 watch_signals(LoopObject *self)
 {
     return self->engine.running
-               ? Py_NewRef(Py_None)
+               ? Py_NewRef(Py_False)
                : PyObject_CallMethod((PyObject *)self, "_watch_signals", NULL);
 }
 
 static int
 unwatch_signals(LoopObject *self, PyObject *token, int err)
 {
-    if (token == Py_None) {
+    if (token == Py_False) {
         return err;
     }
     PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;

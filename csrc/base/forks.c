@@ -1,4 +1,4 @@
-/* The counter of forks: the one fact that belongs to the process and not to an
+/* The counters of forks: the one fact that belongs to the process and not to an
  * interpreter, hence in static variables. */
 #include "base/forks.h"
 
@@ -7,8 +7,15 @@
 #include <stdatomic.h>
 
 static atomic_uint forks;
+static atomic_uint made;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int register_error;
+
+static void
+count_child(void)
+{
+    atomic_fetch_add(&made, 1);
+}
 
 static void
 count_fork(void)
@@ -19,7 +26,7 @@ count_fork(void)
 static void
 register_counter(void)
 {
-    register_error = pthread_atfork(NULL, NULL, count_fork);
+    register_error = pthread_atfork(NULL, count_child, count_fork);
 }
 
 int
@@ -38,4 +45,10 @@ unsigned
 forks_count(void)
 {
     return atomic_load_explicit(&forks, memory_order_relaxed);
+}
+
+unsigned
+forks_made(void)
+{
+    return atomic_load_explicit(&made, memory_order_relaxed);
 }

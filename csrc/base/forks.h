@@ -1,7 +1,10 @@
-/* How many forks lie between this process and the first one that asked.
+/* How many forks lie between this process and the first one that asked, and how
+ * many it has made itself.
  *
  * An epoll set is shared with the parent across fork(2): who holds one compares
- * this number with that of its making before it touches the set. */
+ * the first number with that of its making before it touches the set. An open
+ * file that a child has, too, outlives its close() here: the second number tells
+ * of that. */
 #ifndef PYAIO_BASE_FORKS_H
 #define PYAIO_BASE_FORKS_H
 
@@ -9,5 +12,6 @@
  * an exception set. */
 int forks_watch(void);
 unsigned forks_count(void);
+unsigned forks_made(void);
 
 #endif

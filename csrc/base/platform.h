@@ -47,16 +47,6 @@ platform_coarse_ns(void)
 #endif
 }
 
-/* Whether epoll takes the fd: it is open, and no file on a disk. libuv aborts
- * the process where it does not. */
-static inline bool
-platform_can_poll(int fd)
-{
-    struct stat status;
-    return fstat(fd, &status) == 0 && !S_ISREG(status.st_mode)
-           && !S_ISDIR(status.st_mode);
-}
-
 static inline int
 platform_set_nonblocking_cloexec(int fd)
 {

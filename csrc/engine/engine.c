@@ -2,50 +2,12 @@
  * calls these (api/); what happens in between is engine/turn.c. */
 #include "engine/engine.h"
 
-#include "base/errors.h"
 #include "base/forks.h"
-#include "base/platform.h"
+#include "engine/backend.h"
 #include "engine/signals.h"
 #include "engine/watcher.h"
 
-/* Being woken is all that this does: the turn looks at the queue by itself. */
-static void
-on_wakeup(uv_async_t *wakeup)
-{
-    CONTAINER_OF(wakeup, Engine, wakeup)->woken = true;
-}
-
-#define UV_CLOSES_BACKEND ((1 << 16) | (51 << 8)) /* libuv 1.51 */
-
-/* uv_loop_init(), which before libuv 1.51 leaves its epoll descriptor open when
- * a later step fails. Where its first allocation fails, the field is a 0 that
- * is no descriptor of the loop. */
-static int
-init_uv_loop(uv_loop_t *uv)
-{
-    int err = uv_loop_init(uv);
-    if (err < 0 && uv_version() < UV_CLOSES_BACKEND
-        && uv->backend_fd >= (err == UV_ENOMEM)) {
-        close(uv->backend_fd);
-    }
-    return err;
-}
-
-static int
-engine_init_uv(Engine *engine)
-{
-    int err = init_uv_loop(&engine->uv);
-    if (err < 0) {
-        return errors_set_uv(err);
-    }
-    err = uv_async_init(&engine->uv, &engine->wakeup, on_wakeup);
-    if (err < 0) {
-        uv_loop_close(&engine->uv);
-        return errors_set_uv(err);
-    }
-    uv_timer_init(&engine->uv, &engine->alarm);
-    return 0;
-}
+#include <uv.h>
 
 int
 engine_init(Engine *engine, ModuleState *state, PyObject *loop)
@@ -54,28 +16,13 @@ engine_init(Engine *engine, ModuleState *state, PyObject *loop)
     engine->loop = loop;
     engine->closed = true; /* until all is there */
     engine->turn_id = 1;
-    engine->alarm_at = -1;
-    engine->signal_forward = -1;
-    if (forks_watch() < 0 || engine_init_uv(engine) < 0) {
+    engine->signal_before = -1;
+    if (forks_watch() < 0 || backend_open(engine) < 0) {
         return -1;
     }
-    engine->forks = forks_count();
     engine->open = true;
     engine->closed = false;
     return 0;
-}
-
-static int
-engine_close_uv(Engine *engine)
-{
-    watchers_release_all(engine);
-    uv_close((uv_handle_t *)&engine->wakeup, NULL);
-    uv_close((uv_handle_t *)&engine->alarm, NULL);
-    /* Runs the callbacks of all that has been closed, and nothing else: no
-     * handle is active any more. */
-    uv_run(&engine->uv, UV_RUN_NOWAIT);
-    int err = uv_loop_close(&engine->uv);
-    return err < 0 ? errors_set_uv(err) : 0;
 }
 
 int
@@ -92,7 +39,8 @@ engine_close(Engine *engine)
     }
     engine->open = false; /* finalizers may come back here */
     signals_close(engine);
-    int err = engine_close_uv(engine);
+    watchers_release_all(engine);
+    int err = backend_close(engine);
     ready_discard_all(&engine->fired);
     PyMem_RawFree(engine->scratch);
     engine->scratch = NULL;

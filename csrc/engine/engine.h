@@ -3,8 +3,8 @@
  * It is embedded in the Loop object (api/loop.h), which makes it with
  * engine_init() and ends it with engine_close(). All of it belongs to the
  * thread that runs the loop and holds the GIL. Other threads that hold the GIL
- * push to `ready` and change watchers; libuv's callbacks, which run without it,
- * fill `fired` and touch nothing else. */
+ * push to `ready` and change watchers; a poll, which may go on without it, fills
+ * `fired` and touches nothing else. */
 #ifndef PYAIO_ENGINE_ENGINE_H
 #define PYAIO_ENGINE_ENGINE_H
 
@@ -15,8 +15,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
+typedef struct Backend Backend;
 typedef struct FdWatcher FdWatcher;
 
 /* Methods that a subclass, an instance or a tracer may have replaced and that
@@ -55,26 +55,26 @@ struct Engine {
     bool poll_now;     /* before the next turn: a timer is due, or bytes have
                           left and may be answered */
 
-    /* libuv. */
-    uv_loop_t uv;
-    uv_async_t wakeup;    /* sent by who finds us asleep */
-    Asleep asleep;        /* somebody has to send it */
-    bool woken;           /* it has come; cleared by who asks */
-    uv_timer_t alarm;     /* the one timer: the head of the heap */
-    int64_t alarm_at;     /* in ms of libuv's clock, -1 when not set */
-    ReadyQueue fired;     /* filled by libuv's callbacks in a poll */
+    /* What is watched, and waiting (engine/backend.h). */
+    Backend *backend;     /* NULL once closed */
+    Asleep asleep;        /* somebody has to wake us */
+    bool woken;           /* the next wait ends at once */
+    bool deaf;            /* no fd is left to be woken by: waits are short */
+    bool open;            /* `backend` has to be closed */
+    bool polling;         /* the GIL is given up, the backend waits */
+    ReadyQueue fired;     /* filled by a poll */
     FdWatcher **watchers; /* by fd; entries may be NULL */
     int watchers_size;
-    FdWatcher *changed_watchers; /* libuv does not know of it yet */
-    bool changed_closed;         /* one of these is closed */
-    bool open;                   /* `uv` has to be closed */
-    bool polling;                /* the GIL is given up, libuv waits */
-    unsigned forks;              /* forks_count() when `uv` was made */
+    FdWatcher *changed_watchers; /* the backend has to look at them */
 
     /* Signals (engine/signals.c). */
+    bool watching_signals;     /* a run or a select goes on */
+    bool signals_due;          /* the next wait has to see to it */
     FdWatcher *signal_watcher; /* NULL until needed */
     int signal_pipe[2];        /* read end, write end, with a watcher */
-    int signal_forward;        /* the program's own wake-up fd, or -1 */
+    unsigned signal_forks;     /* forks_count() when the pipe was made */
+    bool signals_taken;        /* signal.set_wakeup_fd() has our write end */
+    int signal_before;         /* and before, the program's own, or -1 */
 
     /* State that asyncio's methods show. */
     unsigned long thread_id; /* of the thread that runs us, 0 when none */
@@ -120,10 +120,10 @@ engine_of_loop(PyObject *loop)
  * asyncio (_SelectorTransport.max_size). Pages never touched cost nothing. */
 #define ENGINE_SCRATCH_SIZE (256 * 1024)
 
-/* Makes the libuv loop and its handles. -1 with an exception set. */
+/* Makes what the engine waits with. -1 with OSError. */
 int engine_init(Engine *engine, ModuleState *state, PyObject *loop);
 /* Ends everything that is queued, watched or scheduled, once; -1 with an
- * exception set if libuv can't be closed. Harmless on an engine that
+ * exception set if the backend can't be closed. Harmless on an engine that
  * engine_init() has refused. */
 int engine_close(Engine *engine);
 int engine_traverse(Engine *engine, visitproc visit, void *arg);

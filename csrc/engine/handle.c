@@ -9,6 +9,7 @@
 
 #include "base/compat.h"
 #include "base/snapshot.h"
+#include "engine/backend.h"
 #include "engine/engine.h"
 #include "engine/overrides.h"
 #include "engine/report.h"
@@ -236,7 +237,7 @@ handle_push_threadsafe(HandleObject *handle)
     Engine *engine = handle_engine(handle);
     handle_push(handle);
     if (engine->open && asleep_claim(&engine->asleep)) {
-        uv_async_send(&engine->wakeup);
+        backend_wake(engine);
     }
 }
 

@@ -6,14 +6,16 @@
  * POLL_TURNS turns, POLL_NS or a tick of the coarse clock have passed since the
  * last one: a poll costs as much as ten switches between tasks. */
 #include "base/compat.h"
-#include "base/errors.h"
 #include "base/platform.h"
+#include "engine/backend.h"
 #include "engine/engine.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
 #include "engine/replaced.h"
 #include "engine/report.h"
-#include "engine/watcher.h"
+#include "engine/signals.h"
+
+#include <uv.h>
 
 #define POLL_TURNS 256        /* without a poll, at the most */
 #define POLL_NS 20000         /* the same in time: a poll is some 2 % of it */
@@ -22,56 +24,17 @@
 #define SHARE_GIL_NS 10000000 /* twice the interpreter's switch interval */
 #define CONTENDED_NS 500000   /* to get the GIL back: somebody computes */
 #define SPIN_NS 30000         /* to look for events before such a wait */
-#define MAXIMUM_WAIT_MS (24 * 3600 * 1000) /* as asyncio */
+#define DEAF_NS 10000000      /* a wait that nobody could end */
+#define MAXIMUM_WAIT_NS (24 * INT64_C(3600000000000)) /* as asyncio */
 
 /* ---- waiting ---- */
 
-/* libuv also runs timers before it waits; uv_stop() keeps it from waiting
- * after that, and has no effect beyond this uv_run(). */
 static void
-on_alarm(uv_timer_t *alarm)
-{
-    Engine *engine = CONTAINER_OF(alarm, Engine, alarm);
-    engine->alarm_at = -1;
-    uv_stop(&engine->uv);
-}
-
-/* Makes libuv wake up in `wait` ns or a little later, never earlier. */
-static void
-alarm_set(Engine *engine, int64_t wait)
-{
-    /* libuv counts in whole ms from a clock that it has cut down to ms. */
-    int64_t wait_ms = wait / 1000000;
-    if (wait_ms >= MAXIMUM_WAIT_MS) {
-        wait_ms = MAXIMUM_WAIT_MS;
-    }
-    uv_update_time(&engine->uv);
-    int64_t now = (int64_t)uv_hrtime();
-    int64_t at = wait_ms == MAXIMUM_WAIT_MS ? now / 1000000 + wait_ms
-                                            : (now + wait + 999999) / 1000000;
-    if (at != engine->alarm_at) {
-        int64_t timeout = at - (int64_t)uv_now(&engine->uv);
-        uv_timer_start(&engine->alarm, on_alarm,
-                       timeout > 0 ? (uint64_t)timeout : 0, 0);
-        engine->alarm_at = at;
-    }
-}
-
-static void
-alarm_clear(Engine *engine)
-{
-    if (engine->alarm_at >= 0) {
-        uv_timer_stop(&engine->alarm);
-        engine->alarm_at = -1;
-    }
-}
-
-static void
-run_uv_without_gil(Engine *engine, uv_run_mode mode)
+wait_without_gil(Engine *engine, int64_t wait)
 {
     engine->polling = true;
     PyThreadState *thread = PyEval_SaveThread();
-    uv_run(&engine->uv, mode);
+    backend_wait(engine, wait);
     int64_t wanted_at = (int64_t)uv_hrtime();
     PyEval_RestoreThread(thread);
     engine->polling = false;
@@ -81,40 +44,44 @@ run_uv_without_gil(Engine *engine, uv_run_mode mode)
 
 /* Looks for events for a while before a wait, where the last wait had to fight for
  * the GIL: a thread that computes holds it for its whole switch interval, and what
- * is on its way is often here before that. True when something has come. */
-static bool
+ * is on its way is often here before that. 1 when something has come, 0 when not,
+ * -1 with OSError. */
+static int
 poll_spin(Engine *engine)
 {
     int64_t now = (int64_t)uv_hrtime();
     int64_t end = now + SPIN_NS;
-    engine->woken = false;
     while (now < end && now - engine->shared_at < SHARE_GIL_NS) {
-        uv_run(&engine->uv, UV_RUN_NOWAIT);
+        backend_wait(engine, 0);
+        if (backend_collect(engine) < 0) {
+            return -1;
+        }
         if (!ready_is_empty(&engine->fired) || engine->woken) {
-            return true;
+            return 1;
         }
         now = (int64_t)uv_hrtime();
     }
-    return false;
+    return 0;
 }
 
-/* Sleeps until something happens or `wait` ns have passed; -1: for ever. */
-static void
+/* Sleeps until something happens or `wait` ns have passed; -1: for ever. -1 with
+ * OSError. */
+static int
 poll_wait(Engine *engine, int64_t wait)
 {
-    if (engine->contended && (wait < 0 || wait > SPIN_NS)
-        && poll_spin(engine)) {
-        return;
+    if (engine->contended && (wait < 0 || wait > SPIN_NS)) {
+        int come = poll_spin(engine);
+        if (come != 0) {
+            return come < 0 ? -1 : 0;
+        }
     }
-    if (wait < 0) {
-        alarm_clear(engine);
-    }
-    else {
-        alarm_set(engine, wait);
+    if (engine->deaf && (wait < 0 || wait > DEAF_NS)) {
+        wait = DEAF_NS;
     }
     asleep_set(&engine->asleep, true);
-    run_uv_without_gil(engine, UV_RUN_ONCE);
+    wait_without_gil(engine, wait < MAXIMUM_WAIT_NS ? wait : MAXIMUM_WAIT_NS);
     asleep_set(&engine->asleep, false);
+    return backend_collect(engine);
 }
 
 /* Looks for events without waiting. The GIL is kept, but for one look in a
@@ -122,15 +89,16 @@ poll_wait(Engine *engine, int64_t wait)
  * often: each release that nobody takes starts the wait of who asks for the GIL
  * anew, and only a wait of a whole switch interval makes the interpreter hand
  * it over for certain. */
-static void
+static int
 poll_look(Engine *engine)
 {
     if (engine->polled_at - engine->shared_at > SHARE_GIL_NS) {
-        run_uv_without_gil(engine, UV_RUN_NOWAIT);
+        wait_without_gil(engine, 0);
     }
     else {
-        uv_run(&engine->uv, UV_RUN_NOWAIT);
+        backend_wait(engine, 0);
     }
+    return backend_collect(engine);
 }
 
 /* ---- polling ---- */
@@ -172,18 +140,19 @@ timers_fire(Engine *engine, int64_t now)
     }
 }
 
-/* Lets libuv fill `fired`. */
-static void
-poll_uv(Engine *engine, int64_t wait)
+/* Lets the backend fill `fired`. -1 with OSError. */
+static int
+poll_backend(Engine *engine, int64_t wait)
 {
-    watchers_apply_changes(engine);
-    /* From here to uv_run() no Python runs. */
-    if (wait == 0) {
-        poll_look(engine);
+    engine->deaf = wait != 0 && engine->signals_due;
+    if (signals_leave_parent(engine) < 0
+        || backend_prepare(engine, wait != 0) < 0) {
+        return -1;
     }
-    else {
-        poll_wait(engine, wait);
-    }
+    /* From here to the wait no Python runs. */
+    bool looks = wait == 0 || engine->woken || !ready_is_empty(&engine->fired);
+    int err = looks ? poll_look(engine) : poll_wait(engine, wait);
+    engine->woken = false;
     engine->polled_at = (int64_t)uv_hrtime();
     engine->tick = platform_coarse_ns();
     engine->turns = 0;
@@ -191,6 +160,7 @@ poll_uv(Engine *engine, int64_t wait)
     if (engine->check_at > CHECK_TURNS) {
         engine->check_at = CHECK_TURNS;
     }
+    return err;
 }
 
 static int
@@ -222,9 +192,15 @@ turn_poll(Engine *engine)
         }
     }
     else {
-        poll_uv(engine, wait);
+        if (wait != 0 && engine->signals_due) {
+            if (signals_take(engine) < 0) {
+                return -1;
+            }
+            wait = poll_allowance(engine, now); /* a handler may have run */
+        }
+        int err = poll_backend(engine, wait);
         ready_append(&engine->ready, &engine->fired);
-        if (PyErr_CheckSignals() < 0) {
+        if (err < 0 || PyErr_CheckSignals() < 0) {
             return -1;
         }
     }
@@ -471,7 +447,13 @@ engine_select(Engine *engine, int64_t wait)
         || run_queue(engine, &engine->turn_end) < 0) {
         return -1; /* what a turn around us has written must be out */
     }
-    poll_uv(engine, ready_is_empty(&engine->fired) ? wait : 0);
+    if (wait != 0 && ready_is_empty(&engine->fired) && engine->signals_due
+        && signals_take(engine) < 0) {
+        return -1;
+    }
+    if (poll_backend(engine, wait) < 0) {
+        return -1;
+    }
     return PyErr_CheckSignals();
 }
 

@@ -2,7 +2,7 @@
  * a sleep has to make a system call.
  *
  * Other threads push to the ready queue itself, one queue and one order: they
- * hold the GIL, and libuv's callbacks, which run without it, fill another queue.
+ * hold the GIL, and what a poll finds goes to another queue.
  * The flag is atomic because the loop clears it when it has just woken up. */
 #ifndef PYAIO_ENGINE_WAKEUP_H
 #define PYAIO_ENGINE_WAKEUP_H

@@ -1,18 +1,22 @@
-/* FdWatcher: the owner of the one uv_poll_t that watches a file descriptor.
+/* FdWatcher: the one watch on a file descriptor, and its owner.
  *
- * Streams, listeners, add_reader() and the signal pipe watch their fds with
- * it. libuv's callback does not touch Python: it puts the watcher on the
- * engine's `fired` queue, and the turn runs it like any other entry, in order
- * and with the GIL. That is all that happens below uv_run(). */
+ * Streams, listeners, add_reader() and the signal pipe watch their fds with it.
+ * A poll does not call them: it puts the watcher on the engine's `fired` queue,
+ * and the turn runs it like any other entry, in order. How the kernel is asked
+ * is the backend's (engine/backend.h). */
 #ifndef PYAIO_ENGINE_WATCHER_H
 #define PYAIO_ENGINE_WATCHER_H
 
 #include "engine/engine.h"
 
 enum {
-    WATCH_READ = UV_READABLE,
-    WATCH_WRITE = UV_WRITABLE,
+    WATCH_READ = 1,
+    WATCH_WRITE = 2,
 };
+
+/* FdWatcher.armed when the kernel has to be asked again: differs from every
+ * interest. */
+#define ARMED_STALE (-1)
 
 typedef struct WatcherOps {
     /* Called with the events that came and are still wanted, the owner held.
@@ -29,39 +33,43 @@ typedef struct WatcherOps {
 
 struct FdWatcher {
     ReadyEntry entry; /* in `fired`, then in `ready` */
-    uv_poll_t poll;
     Engine *engine;
     const WatcherOps *ops;
     PyObject *owner;         /* borrowed while interest is 0, else owned */
     FdWatcher *next_changed; /* link in Engine.changed_watchers */
+    void *backend;           /* the backend's own, or NULL */
+    uint32_t id;             /* no other watcher of the fd has had it */
+    unsigned forks;          /* forks_made() when it was opened */
     int fd;
     int interest;   /* WATCH_* that the owner wants */
-    int armed;      /* WATCH_* that libuv has been asked for */
+    int armed;      /* WATCH_* that the kernel has been asked for */
     int events;     /* WATCH_* that came and have not run */
+    int running;    /* calls of on_ready that go on: turns may be nested */
     bool exclusive; /* nobody closes the fd behind our back */
+    bool duplicate; /* there may be others of the open file in this process */
     bool queued;    /* the entry is in a queue */
     bool changed;   /* stands in Engine.changed_watchers */
-    bool closing;   /* uv_close() has been called */
-    bool released;  /* libuv has let go of `poll` */
+    bool detached;  /* the engine has closed */
     bool closed;    /* the owner has let go */
 };
 
 /* Watches nothing yet. `owner` is borrowed: it closes the watcher before it
  * goes. `exclusive`: the fd is the owner's, which closes it only after the
  * watcher. Whoever has watched a fd of that number before is displaced. NULL
- * with OSError (EBADF, EPERM: a file that cannot be polled) or RuntimeError
- * where a transport owns the fd or the loop is closed, which asking the program
- * for the fd may have done. */
+ * with OSError (EBADF) or RuntimeError where a transport owns the fd or the
+ * loop is closed, which asking the program for the fd may have done. */
 FdWatcher *watcher_open(Engine *engine, int fd, bool exclusive,
                         const WatcherOps *ops, PyObject *owner);
 
 /* Sets what is watched for. While that is anything, the watcher holds the
- * owner, as a selector's map would. Takes effect before the next poll, but for
- * the end of all interest in a fd that is not exclusive: that is immediate.
- * May drop the owner's last reference, as its last act. */
-void watcher_set(FdWatcher *watcher, int interest);
+ * owner, as a selector's map would. Takes effect before the next poll; but the
+ * beginning and the end of all interest in a fd that is not exclusive are
+ * immediate. -1 with OSError, and the interest is 0, where such a fd cannot be
+ * watched (EBADF; EPERM: a file that cannot be polled). May drop the owner's
+ * last reference, as its last act. */
+int watcher_set(FdWatcher *watcher, int interest);
 
-/* Makes libuv look at the fd afresh before the next poll: what was watched
+/* Has the kernel look at the fd afresh before the next poll: what was watched
  * under that number may be another file by now. */
 void watcher_rearm(FdWatcher *watcher);
 
@@ -83,12 +91,30 @@ watcher_drop(FdWatcher **field)
 /* The fd's open watcher, or NULL. */
 FdWatcher *watcher_find(Engine *engine, int fd);
 
-/* Before a poll: tells libuv what has changed. */
-void watchers_apply_changes(Engine *engine);
+/* For a new fd of the loop's own: one that watches a number which the program has
+ * closed behind our back must not come upon it. Returns the fd, or another one of
+ * the same file, the first closed; -1 and errno on failure, both closed. */
+int watchers_pass_by(Engine *engine, int fd);
 
-/* Takes every watcher from libuv, when the engine closes. Their owners keep
- * theirs, without effect, until they close them. */
+/* When the engine closes: every watcher is detached. Their owners keep theirs,
+ * without effect, until they close them. */
 void watchers_release_all(Engine *engine);
 int watchers_traverse(Engine *engine, visitproc visit, void *arg);
+
+/* ---- for the backend ---- */
+
+/* WATCH_* have come: the watcher runs in the next turn. The one function here
+ * that needs no GIL, in a poll. */
+void watcher_fire(FdWatcher *watcher, int events);
+
+/* The backend looks at the watcher before the next poll. */
+void watcher_mark_changed(FdWatcher *watcher);
+/* The next one of those, which is none of them any more, or NULL. The caller
+ * ends with watcher_free_if_done(). */
+FdWatcher *watchers_next_changed(Engine *engine);
+
+/* A watcher is freed when its owner has closed it, it does not run and stands in
+ * no queue or list, whichever comes last. */
+void watcher_free_if_done(FdWatcher *watcher);
 
 #endif

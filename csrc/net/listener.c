@@ -207,8 +207,8 @@ static PyObject *
 Listener__resume(ListenerObject *self, PyObject *Py_UNUSED(ignored))
 {
     Py_CLEAR(self->retry);
-    if (self->watcher != NULL) {
-        watcher_set(self->watcher, WATCH_READ);
+    if (self->watcher != NULL && watcher_set(self->watcher, WATCH_READ) < 0) {
+        return NULL;
     }
     Py_RETURN_NONE;
 }
@@ -311,7 +311,7 @@ listener_start(Engine *engine, PyObject *sock, PyObject *factory,
     int err = listener_init(listener, engine, sock, factory, server, context,
                             backlog);
     if (err == 0) {
-        watcher_set(listener->watcher, WATCH_READ); /* holds it */
+        err = watcher_set(listener->watcher, WATCH_READ); /* holds it */
     }
     Py_DECREF(listener);
     return err;

@@ -21,18 +21,18 @@ poller_slot(PollerObject *poller, int event)
 }
 
 /* Watches for what there are handles for; closes without any. The caller
- * holds the poller. */
-static void
+ * holds the poller. -1 with OSError where the fd cannot be watched. */
+static int
 poller_update(PollerObject *poller)
 {
     int interest =
         (poller->reader ? WATCH_READ : 0) | (poller->writer ? WATCH_WRITE : 0);
     if (interest == 0) {
         watcher_drop(&poller->watcher);
+        return 0;
     }
-    else if (poller->watcher != NULL) {
-        watcher_set(poller->watcher, interest);
-    }
+    return poller->watcher != NULL ? watcher_set(poller->watcher, interest)
+                                   : 0;
 }
 
 /* Takes the handle out and cancels it, as asyncio does. */
@@ -43,9 +43,9 @@ poller_drop(PollerObject *poller, int event)
     HandleObject *handle = *slot;
     *slot = NULL;
     Py_INCREF(poller);
-    poller_update(poller);
+    int err = poller_update(poller);
     Py_DECREF(poller);
-    return handle_cancel_steal(handle);
+    return handle_cancel_steal(handle) < 0 ? -1 : err;
 }
 
 static int
@@ -149,9 +149,13 @@ poller_add(Engine *engine, int fd, PyObject *fileobj, int event,
     HandleObject **slot = poller_slot(poller, event);
     HandleObject *before = *slot;
     *slot = (HandleObject *)Py_NewRef(handle);
-    poller_update(poller);
+    int err = poller_update(poller);
+    if (err < 0) {
+        *slot = before;
+        Py_DECREF(handle);
+    }
     Py_DECREF(poller);
-    return before == NULL ? 0 : handle_cancel_steal(before);
+    return err < 0 || before == NULL ? err : handle_cancel_steal(before);
 }
 
 int

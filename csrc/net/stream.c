@@ -16,6 +16,7 @@ void
 stream_update_watch(StreamObject *stream)
 {
     if (stream->watcher != NULL) {
+        /* Does not fail: the fd is exclusive. */
         watcher_set(stream->watcher,
                     (stream->reading ? WATCH_READ : 0)
                         | (stream->write_armed ? WATCH_WRITE : 0));
@@ -324,6 +325,7 @@ stream_close_fd(StreamObject *stream)
     stream->finished = true;
     stream->engine->poll_now = true; /* the peer may be a stream of ours */
     if (watcher != NULL) {
+        watcher->duplicate = stream->sock != NULL; /* dup() was at hand */
         watcher_close(watcher);
     }
     if (stream->sock == NULL) {

@@ -233,6 +233,55 @@ loop.close()
     assert run_forking(child, body) == (0, "child 0\n[]\n[1]\n", "")
 
 
+# asyncio's child reads from the parent's pipe, and takes what it closes out of its epoll set.
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+def test_the_child_may_go_on_with_the_loop(child):
+    body = """
+def ended(what):
+    guard = loop.call_later(30, sys.exit, what)
+    loop.run_forever()
+    guard.cancel()
+
+loop.run_until_complete(answer())
+loop.add_reader(r, on_read)
+loop.add_signal_handler(signal.SIGUSR1, lambda: (got.append("signal"), loop.stop()))
+loop.call_soon(loop.stop)
+loop.run_forever()
+pid = os.fork()
+if pid == 0:
+    def go_on():
+        assert loop.run_until_complete(answer()) == 42
+        os.write(w, b"child")
+        ended("no reader")
+        thread = threading.Timer(0.005, loop.call_soon_threadsafe, (loop.stop,))
+        thread.start()
+        ended("not woken")
+        thread.join()
+        loop.add_signal_handler(signal.SIGUSR1, lambda: (got.append("child's"), loop.stop()))
+        loop.call_later(0.005, os.kill, os.getpid(), signal.SIGUSR1)
+        ended("no signal")
+        assert got == [b"child", "child's"], got
+        loop.close()
+    end_child(go_on)
+reap(pid)
+loop.call_later(0.005, loop.stop)
+loop.run_forever()
+print(got)
+os.kill(os.getpid(), signal.SIGUSR1)
+loop.run_forever()
+os.write(w, b"hello")
+loop.run_forever()
+print(got)
+thread = threading.Timer(0.005, loop.call_soon_threadsafe, (loop.stop,))
+thread.start()
+loop.run_forever()
+thread.join()
+loop.close()
+"""
+    out = "child 0\n[]\n['signal', b'hello']\n"
+    assert run_forking(child, body) == (0, out, "")
+
+
 def test_multiprocessing_by_fork_runs_a_loop_in_the_child(child):
     body = """
 import multiprocessing

@@ -65,3 +65,21 @@ def test_one_that_was_closed_meanwhile_is_no_error(loop):
     drain(loop)
     assert signal.set_wakeup_fd(-1) == -1
     reader.close()
+
+
+# asyncio forgets it for the fd of its own that add_signal_handler() needs.
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+def test_it_gets_them_beside_a_handler_added_before_the_first_wait(loop, wakeup):
+    def add():
+        loop.add_signal_handler(signal.SIGUSR2, loop.stop)
+
+    loop.call_soon(add)
+    loop.call_later(0.001, os.kill, os.getpid(), USR1)
+    loop.call_later(0.002, os.kill, os.getpid(), signal.SIGUSR2)
+    guard = loop.call_later(HANG / 2, loop.stop)
+    loop.run_forever()
+    assert loop.time() < guard.when()
+    guard.cancel()
+    assert wakeup.recv(10) == bytes([USR1, signal.SIGUSR2])
+    loop.call_soon(loop.remove_signal_handler, signal.SIGUSR2)
+    drain(loop)

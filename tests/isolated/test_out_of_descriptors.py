@@ -193,3 +193,43 @@ print("done")
 def test_a_loop_that_cannot_be_made_is_an_oserror_and_leaves_nothing(child):
     with child(MAKING) as process:
         assert process.finish() == (0, "done\n", "")
+
+
+WAITING = """
+import asyncio, contextlib, os, resource, signal, threading
+
+loop = new_event_loop()
+resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+taken = []
+with contextlib.suppress(OSError):
+    while True:
+        taken.append(os.dup(0))
+
+def run(ends):
+    guard = loop.call_later(20, print, "not ended by", ends)
+    loop.run_forever()
+    guard.cancel()
+    print("ended by", ends)
+
+loop.call_later(0.001, loop.stop)
+run("a timer")
+threading.Timer(0.005, loop.call_soon_threadsafe, (loop.stop,)).start()
+run("a thread")
+signal.signal(signal.SIGALRM, lambda *_: loop.call_soon_threadsafe(loop.stop))
+for _ in range(20):
+    signal.setitimer(signal.ITIMER_REAL, 0.0001)
+    loop.run_forever()
+print("ended by signals")
+while taken:
+    os.close(taken.pop())
+threading.Timer(0.005, loop.call_soon_threadsafe, (loop.stop,)).start()
+run("a thread")
+loop.close()
+"""
+
+
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+def test_a_loop_that_finds_no_descriptor_left_for_its_first_wait_goes_on(measured):
+    # pyaio only: asyncio opens what it needs when the loop is made, and so does libuv.
+    ends = ["a timer", "a thread", "signals", "a thread"]
+    assert measured(WAITING) == [f"ended by {what}" for what in ends]

@@ -36,6 +36,7 @@ class Guard:
     """Within, a set-up fails; at the end what it opened is closed and stays so."""
 
     async def __aenter__(self):
+        await asyncio.sleep(0.001)  # what the loop opens to wait, it opens once
         self.before = open_fds()
         return self
 

@@ -6,9 +6,10 @@ import errno
 import os
 import socket
 import sys
+import time
 
 import pytest
-from peers import LOOPBACK, Recorder, ended, finish, take, tcp_pair, turns, until
+from peers import LOOPBACK, Recorder, ended, finish, reset, take, tcp_pair, turns, until
 
 only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
 
@@ -89,7 +90,7 @@ print("ok")
 @pytest.mark.parametrize("method", ["add_reader", "add_writer"])
 def test_a_descriptor_closed_after_another_is_watched_does_no_harm(child, method):
     source = f"""
-some_turns()  # what the loop opens once must not take the number
+loop.run_until_complete(asyncio.sleep(0.001))  # what it opens must not take the number
 fd = ours.fileno()
 loop.{method}(fd, str)
 loop.{method}(peer, str)
@@ -122,6 +123,40 @@ async def main():
 loop.run_until_complete(main())
 loop.close()
 peer.close()
+print("ok")
+"""
+    assert said_by(child, source) == "ok\n"
+
+
+@pytest.mark.parametrize("how", ["a reader", "a paused transport"])
+def test_a_number_closed_before_the_first_wait_is_none_of_the_loops_own(child, how):
+    """The loop opens what it waits with when it first waits; threads and signals wake it."""
+    source = f"""
+import signal, threading
+
+async def pause():
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    transport.pause_reading()
+    return transport
+
+fd = ours.fileno()
+if {how!r} == "a reader":
+    loop.add_reader(ours, print)
+else:
+    transport = loop.run_until_complete(pause())
+ours.close()
+loop.run_until_complete(asyncio.sleep(0.001))
+if {how!r} == "a reader":
+    assert loop.remove_reader(fd)
+else:
+    transport.abort()
+    some_turns()
+threading.Timer(0.005, loop.call_soon_threadsafe, (loop.stop,)).start()
+loop.run_forever()
+signal.signal(signal.SIGALRM, lambda *_: loop.call_soon_threadsafe(loop.stop))
+signal.setitimer(signal.ITIMER_REAL, 0.005)
+loop.run_forever()
+loop.close()
 print("ok")
 """
     assert said_by(child, source) == "ok\n"
@@ -221,6 +256,7 @@ def test_a_stale_reader_does_not_disturb_an_accepted_connection(run, how):
         return accepted[-1]
 
     async def main():
+        await asyncio.sleep(0.001)  # what the loop opens to wait must not take the number
         server = await asyncio.get_running_loop().create_server(factory, LOOPBACK, 0)
         client = socket.create_connection(server.sockets[0].getsockname())
         client.setblocking(False)
@@ -269,3 +305,90 @@ def test_a_descriptor_has_one_transport_at_most(run, pair, loop_kind):
         await finish(first)
 
     run(main)
+
+
+# ---- open files that outlive the transport ----
+
+IDLE = 0.2
+
+
+async def uses_no_cpu():
+    start = time.thread_time()
+    await asyncio.sleep(IDLE)
+    return time.thread_time() - start < IDLE / 2
+
+
+@pytest.mark.parametrize("ending", ["data", "EOF"])
+def test_a_duplicate_of_a_closed_connection_uses_no_cpu(run, pair, ending):
+    async def main():
+        _, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        with protocol.transport.get_extra_info("socket").dup():
+            await finish(protocol)
+            pair[1].send(b"x") if ending == "data" else pair[1].close()
+            return await uses_no_cpu()
+
+    assert run(main)
+
+
+@pytest.mark.parametrize("ending", ["data", "EOF", "reset"])
+def test_a_paused_connection_that_is_sent_something_uses_no_cpu(run, pair, ending):
+    async def main():
+        _, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        await turns()
+        protocol.transport.pause_reading()
+        if ending == "data":
+            pair[1].send(b"x")
+        elif ending == "EOF":
+            pair[1].close()
+        else:
+            reset(pair[1])
+        idle = await uses_no_cpu()
+        assert bytes(protocol.data) == b"" and not protocol.lost.done()
+        protocol.transport.resume_reading()
+        if ending == "data":
+            assert await protocol.received(1) == b"x"
+        await finish(protocol)
+        return idle
+
+    assert run(main)
+
+
+def test_a_connection_that_a_child_has_too_uses_no_cpu_once_it_is_closed(child):
+    source = """
+import signal, time
+
+class Reading(asyncio.Protocol):
+    pass
+
+async def main():
+    server = await loop.create_server(lambda: Reading(), "127.0.0.1", 0)
+    peer = socket.create_connection(server.sockets[0].getsockname())
+    peer.setblocking(False)
+    await asyncio.sleep(0.01)
+    transport = TRANSPORTS.pop()
+    await asyncio.sleep(0.01)
+    pid = os.fork()
+    if pid == 0:
+        signal.alarm(60)
+        signal.pause()
+        os._exit(0)
+    transport.close()
+    await asyncio.sleep(0.01)
+    peer.send(b"x")
+    start = time.thread_time()
+    await asyncio.sleep(0.2)
+    print(time.thread_time() - start < 0.1)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    peer.close()
+    server.close()
+    await server.wait_closed()
+
+TRANSPORTS = []
+Reading.connection_made = lambda self, transport: TRANSPORTS.append(transport)
+loop.run_until_complete(main())
+loop.close()
+ours.close()
+peer.close()
+"""
+    assert said_by(child, source) == "True\n"
