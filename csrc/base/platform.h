@@ -75,6 +75,14 @@ platform_accept(int fd, struct sockaddr *address, socklen_t *length)
 #endif
 }
 
+/* Sleeps for so long, or a little longer, or until a signal comes. */
+static inline void
+platform_sleep_ns(long ns)
+{
+    struct timespec duration = {.tv_nsec = ns};
+    nanosleep(&duration, NULL);
+}
+
 /* pipe2(2) with O_NONBLOCK | O_CLOEXEC. -1 and errno on failure. */
 static inline int
 platform_pipe(int ends[2])

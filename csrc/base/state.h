@@ -118,11 +118,13 @@
     X(futures_namespace, "asyncio.futures", "__dict__")                       \
     X(future_repr, "asyncio.base_futures", "_future_repr")                    \
     X(get_event_loop, "asyncio.events", PYAIO_GET_EVENT_LOOP)                 \
+    X(getswitchinterval, "sys", "getswitchinterval")                          \
     X(invalid_state_error, "asyncio", "InvalidStateError")                    \
     X(iscoroutine, "asyncio.coroutines", "iscoroutine")                       \
     X(logger, "asyncio.log", "logger")                                        \
     X(set_result_unless_cancelled, "asyncio.futures",                         \
       "_set_result_unless_cancelled")                                         \
+    X(setswitchinterval, "sys", "setswitchinterval")                          \
     X(socket_type, "socket", "socket")                                        \
     X(task_get_stack, "asyncio.base_tasks", "_task_get_stack")                \
     X(task_print_stack, "asyncio.base_tasks", "_task_print_stack")            \

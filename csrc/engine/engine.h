@@ -9,6 +9,7 @@
 #define PYAIO_ENGINE_ENGINE_H
 
 #include "base/state.h"
+#include "engine/gil.h"
 #include "engine/ready.h"
 #include "engine/timer_heap.h"
 #include "engine/wakeup.h"
@@ -49,19 +50,18 @@ struct Engine {
     uint64_t turn_id;  /* of the turn that runs, never 0 */
     bool in_turn;      /* entries run: turn_end comes for sure */
     int64_t polled_at; /* clock of the last poll, in ns */
-    int64_t shared_at; /* when the GIL was last given up, in ns */
-    bool contended;    /* and whether it took long to get it back */
     int64_t tick;      /* coarse clock of the last poll, in ns */
     bool poll_now;     /* before the next turn: a timer is due, or bytes have
                           left and may be answered */
 
     /* What is watched, and waiting (engine/backend.h). */
-    Backend *backend;     /* NULL once closed */
-    Asleep asleep;        /* somebody has to wake us */
-    bool woken;           /* the next wait ends at once */
-    bool deaf;            /* no fd is left to be woken by: waits are short */
-    bool open;            /* `backend` has to be closed */
-    bool polling;         /* the GIL is given up, the backend waits */
+    Backend *backend; /* NULL once closed */
+    Asleep asleep;    /* somebody has to wake us */
+    bool woken;       /* the next wait ends at once */
+    bool deaf;        /* no fd is left to be woken by: waits are short */
+    bool open;        /* `backend` has to be closed */
+    bool polling;     /* the GIL is given up, the backend waits */
+    GilShare gil;
     ReadyQueue fired;     /* filled by a poll */
     FdWatcher **watchers; /* by fd; entries may be NULL */
     int watchers_size;

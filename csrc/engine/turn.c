@@ -17,30 +17,15 @@
 
 #include <uv.h>
 
-#define POLL_TURNS 256        /* without a poll, at the most */
-#define POLL_NS 20000         /* the same in time: a poll is some 2 % of it */
-#define CHECK_TURNS 16        /* between two looks at the clock */
-#define TICK_TURNS 2          /* between two looks at the coarse clock */
-#define SHARE_GIL_NS 10000000 /* twice the interpreter's switch interval */
-#define CONTENDED_NS 500000   /* to get the GIL back: somebody computes */
-#define SPIN_NS 30000         /* to look for events before such a wait */
-#define DEAF_NS 10000000      /* a wait that nobody could end */
+#define POLL_TURNS 256   /* without a poll, at the most */
+#define POLL_NS 20000    /* the same in time: a poll is some 2 % of it */
+#define CHECK_TURNS 16   /* between two looks at the clock */
+#define TICK_TURNS 2     /* between two looks at the coarse clock */
+#define SPIN_NS 100000   /* to look for events before such a wait */
+#define DEAF_NS 10000000 /* a wait that nobody could end */
 #define MAXIMUM_WAIT_NS (24 * INT64_C(3600000000000)) /* as asyncio */
 
 /* ---- waiting ---- */
-
-static void
-wait_without_gil(Engine *engine, int64_t wait)
-{
-    engine->polling = true;
-    PyThreadState *thread = PyEval_SaveThread();
-    backend_wait(engine, wait);
-    int64_t wanted_at = (int64_t)uv_hrtime();
-    PyEval_RestoreThread(thread);
-    engine->polling = false;
-    engine->shared_at = (int64_t)uv_hrtime();
-    engine->contended = engine->shared_at - wanted_at > CONTENDED_NS;
-}
 
 /* Looks for events for a while before a wait, where the last wait had to fight for
  * the GIL: a thread that computes holds it for its whole switch interval, and what
@@ -51,7 +36,7 @@ poll_spin(Engine *engine)
 {
     int64_t now = (int64_t)uv_hrtime();
     int64_t end = now + SPIN_NS;
-    while (now < end && now - engine->shared_at < SHARE_GIL_NS) {
+    while (now < end && !gil_is_due(&engine->gil, now)) {
         backend_wait(engine, 0);
         if (backend_collect(engine) < 0) {
             return -1;
@@ -69,7 +54,7 @@ poll_spin(Engine *engine)
 static int
 poll_wait(Engine *engine, int64_t wait)
 {
-    if (engine->contended && (wait < 0 || wait > SPIN_NS)) {
+    if (engine->gil.contended && (wait < 0 || wait > SPIN_NS)) {
         int come = poll_spin(engine);
         if (come != 0) {
             return come < 0 ? -1 : 0;
@@ -79,7 +64,7 @@ poll_wait(Engine *engine, int64_t wait)
         wait = DEAF_NS;
     }
     asleep_set(&engine->asleep, true);
-    wait_without_gil(engine, wait < MAXIMUM_WAIT_NS ? wait : MAXIMUM_WAIT_NS);
+    gil_wait(engine, wait < MAXIMUM_WAIT_NS ? wait : MAXIMUM_WAIT_NS);
     asleep_set(&engine->asleep, false);
     return backend_collect(engine);
 }
@@ -92,8 +77,10 @@ poll_wait(Engine *engine, int64_t wait)
 static int
 poll_look(Engine *engine)
 {
-    if (engine->polled_at - engine->shared_at > SHARE_GIL_NS) {
-        wait_without_gil(engine, 0);
+    int64_t now =
+        engine->gil.contended ? (int64_t)uv_hrtime() : engine->polled_at;
+    if (gil_is_due(&engine->gil, now)) {
+        gil_wait(engine, 0);
     }
     else {
         backend_wait(engine, 0);
@@ -216,8 +203,10 @@ turn_poll(Engine *engine)
 static bool
 time_is_up(Engine *engine)
 {
-    int64_t elapsed = (int64_t)uv_hrtime() - engine->polled_at;
+    int64_t now = (int64_t)uv_hrtime();
+    int64_t elapsed = now - engine->polled_at;
     if (elapsed >= POLL_NS) {
+        gil_note_turns(&engine->gil, now, elapsed);
         engine->check_at = 1;
         return true;
     }
@@ -385,8 +374,8 @@ turn_run(Engine *engine)
     return turn_end(engine, err);
 }
 
-int
-engine_run(Engine *engine)
+static int
+run_until_stopped(Engine *engine)
 {
     if (overrides_refresh(engine) < 0) {
         return -1;
@@ -413,6 +402,14 @@ engine_run(Engine *engine)
         }
     } while (!engine->stopping);
     return 0;
+}
+
+int
+engine_run(Engine *engine)
+{
+    int err = run_until_stopped(engine);
+    gil_end_run(engine);
+    return err;
 }
 
 /* ---- for who turns the loop from Python ---- */

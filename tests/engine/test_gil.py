@@ -1,10 +1,11 @@
 """The loop beside CPU-bound threads: each gets its share, the loop gives the GIL up to wait."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
-from helpers import HANG
+from helpers import HANG, PATIENCE
 
 
 @pytest.fixture
@@ -21,6 +22,15 @@ def spinner():
     yield rounds
     ended.set()
     thread.join()
+
+
+@pytest.fixture(params=[0.005, 0.003333, 0.0123])
+def interval(request):
+    """A switch interval that the program has chosen, some of which floats cannot say exactly."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(request.param)
+    yield sys.getswitchinterval()
+    sys.setswitchinterval(before + 5e-7)  # which cuts off what is less than 1e-6
 
 
 def compute():
@@ -124,3 +134,65 @@ def test_executor_calls_return_beside_a_cpu_bound_thread(run, spinner):
         return [await asyncio.to_thread(pow, 2, i) for i in range(10)]
 
     assert run(main) == [2**i for i in range(10)]
+
+
+async def until_the_interval_is_longer(interval):
+    """Waits beside a thread that computes until the loop has asked for more of the GIL."""
+    async with asyncio.timeout(PATIENCE):
+        while sys.getswitchinterval() <= interval:
+            await asyncio.sleep(0.0001)
+
+
+def test_the_switch_interval_is_the_programs_after_a_run(run, loop_kind, spinner, interval):
+    async def main():
+        if loop_kind == "pyaio":
+            for _ in range(10):  # each time it is put back before the wait
+                await until_the_interval_is_longer(interval)
+                await asyncio.sleep(0.001)
+        else:
+            await asyncio.sleep(0.001)
+
+    run(main)
+    assert sys.getswitchinterval() == interval
+
+
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio leaves it alone
+def test_an_exception_that_leaves_the_run_gives_the_switch_interval_back(loop, spinner, interval):
+    def leave(task):
+        raise KeyboardInterrupt
+
+    task = loop.create_task(until_the_interval_is_longer(interval))
+    task.add_done_callback(leave)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    assert sys.getswitchinterval() == interval
+
+
+def test_a_switch_interval_set_by_the_program_in_a_callback_stays(
+    run, loop_kind, spinner, interval
+):
+    async def main():
+        if loop_kind == "pyaio":
+            await until_the_interval_is_longer(interval)
+        sys.setswitchinterval(0.0025)
+        chosen = sys.getswitchinterval()
+        await asyncio.sleep(0.01)
+        return chosen
+
+    chosen = run(main)
+    assert sys.getswitchinterval() == chosen
+
+
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio leaves it alone
+def test_two_loops_in_two_threads_give_the_switch_interval_back(loop_factory, spinner, interval):
+    def work():
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            for _ in range(5):
+                runner.run(until_the_interval_is_longer(interval))
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sys.getswitchinterval() == interval
