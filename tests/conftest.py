@@ -52,6 +52,10 @@ def pytest_collection_finish(session):
     gc.freeze()
 
 
+def pytest_runtest_logfinish():
+    gc.freeze()  # the same for what pytest keeps of each test: half of the suite's time
+
+
 @given(st.none())
 def _start_hypothesis(_):
     """Have Hypothesis make its generator: it warns when the collector knows no owner of it, and
