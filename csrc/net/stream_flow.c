@@ -1,20 +1,14 @@
 /* Flow control of a stream: more than high_water bytes queued pause the
  * protocol's writing, low_water or less resume it. Called by the write path
  * and by set_write_buffer_limits(). */
-#include "engine/report.h"
+#include "net/flow.h"
 #include "net/stream.h"
 
-/* Calls the protocol's `name` and reports what it raises, with `message`. */
 static int
 call_protocol(StreamObject *stream, PyObject *name, const char *message)
 {
-    PyObject *result = stream_call_protocol(stream, name, NULL);
-    if (result == NULL) {
-        return report_raised(stream->engine, message, "transport", stream,
-                             "protocol", stream->protocol, NULL);
-    }
-    Py_DECREF(result);
-    return 0;
+    return flow_call(stream->engine, (PyObject *)stream, stream->protocol,
+                     name, message);
 }
 
 int
@@ -43,91 +37,8 @@ stream_flow_resume(StreamObject *stream)
                          "protocol.resume_writing() failed");
 }
 
-/* high and low as ints, by asyncio's rules for what is None. -1 on error. */
-static int
-default_limits(PyObject *high, PyObject *low, PyObject **out_high,
-               PyObject **out_low)
-{
-    PyObject *four = PyLong_FromLong(4);
-    if (four == NULL) {
-        return -1;
-    }
-    if (high != Py_None) {
-        *out_high = Py_NewRef(high);
-    }
-    else if (low == Py_None) {
-        *out_high = PyLong_FromLong(64 * 1024);
-    }
-    else {
-        *out_high = PyNumber_Multiply(four, low);
-    }
-    *out_low = NULL;
-    if (*out_high != NULL) {
-        *out_low = low != Py_None ? Py_NewRef(low)
-                                  : PyNumber_FloorDivide(*out_high, four);
-    }
-    Py_DECREF(four);
-    if (*out_low == NULL) {
-        Py_CLEAR(*out_high);
-        return -1;
-    }
-    return 0;
-}
-
-/* 1 when high >= low >= 0, 0 when not, -1 on error. */
-static int
-limits_in_order(PyObject *high, PyObject *low)
-{
-    PyObject *zero = PyLong_FromLong(0);
-    if (zero == NULL) {
-        return -1;
-    }
-    int in_order = PyObject_RichCompareBool(high, low, Py_GE);
-    if (in_order > 0) {
-        in_order = PyObject_RichCompareBool(low, zero, Py_GE);
-    }
-    Py_DECREF(zero);
-    return in_order;
-}
-
-/* Numbers that are no ints are asyncio's to take: rounded down. */
-static int
-limit_as_size(PyObject *limit, size_t *size)
-{
-    PyObject *whole = PyNumber_Long(limit);
-    *size = whole == NULL ? (size_t)-1 : PyLong_AsSize_t(whole);
-    Py_XDECREF(whole);
-    if (*size == (size_t)-1 && PyErr_Occurred()) {
-        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            return -1;
-        }
-        PyErr_Clear();
-        *size = SIZE_MAX; /* more than any buffer can hold */
-    }
-    return 0;
-}
-
 int
 stream_flow_set_limits(StreamObject *stream, PyObject *high, PyObject *low)
 {
-    if (default_limits(high, low, &high, &low) < 0) {
-        return -1;
-    }
-    size_t high_size, low_size;
-    int ok = limits_in_order(high, low);
-    if (ok == 0) {
-        PyErr_Format(PyExc_ValueError,
-                     "high (%R) must be >= low (%R) must be >= 0", high, low);
-    }
-    int err = ok == 1 && limit_as_size(high, &high_size) == 0
-                      && limit_as_size(low, &low_size) == 0
-                  ? 0
-                  : -1;
-    if (err == 0) {
-        stream->high_water = high_size;
-        stream->low_water = low_size;
-    }
-    Py_DECREF(high);
-    Py_DECREF(low);
-    return err;
+    return flow_limits(high, low, &stream->high_water, &stream->low_water);
 }

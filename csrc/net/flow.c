@@ -1,0 +1,111 @@
+/* Flow control as all transports have it: what the limits are, and the calls of
+ * the protocol. Called by net/stream_flow.c and net/datagram_send.c. */
+#include "net/flow.h"
+
+#include "engine/report.h"
+
+int
+flow_call(Engine *engine, PyObject *transport, PyObject *protocol,
+          PyObject *name, const char *message)
+{
+    Py_INCREF(protocol); /* the call may set another one */
+    PyObject *result = PyObject_CallMethodNoArgs(protocol, name);
+    int err = 0;
+    if (result == NULL) {
+        err = report_raised(engine, message, "transport", transport,
+                            "protocol", protocol, NULL);
+    }
+    Py_XDECREF(result);
+    Py_DECREF(protocol);
+    return err;
+}
+
+/* high and low as ints, by asyncio's rules for what is None. -1 on error. */
+static int
+default_limits(PyObject *high, PyObject *low, PyObject **out_high,
+               PyObject **out_low)
+{
+    PyObject *four = PyLong_FromLong(4);
+    if (four == NULL) {
+        return -1;
+    }
+    if (high != Py_None) {
+        *out_high = Py_NewRef(high);
+    }
+    else if (low == Py_None) {
+        *out_high = PyLong_FromLong(64 * 1024);
+    }
+    else {
+        *out_high = PyNumber_Multiply(four, low);
+    }
+    *out_low = NULL;
+    if (*out_high != NULL) {
+        *out_low = low != Py_None ? Py_NewRef(low)
+                                  : PyNumber_FloorDivide(*out_high, four);
+    }
+    Py_DECREF(four);
+    if (*out_low == NULL) {
+        Py_CLEAR(*out_high);
+        return -1;
+    }
+    return 0;
+}
+
+/* 1 when high >= low >= 0, 0 when not, -1 on error. */
+static int
+limits_in_order(PyObject *high, PyObject *low)
+{
+    PyObject *zero = PyLong_FromLong(0);
+    if (zero == NULL) {
+        return -1;
+    }
+    int in_order = PyObject_RichCompareBool(high, low, Py_GE);
+    if (in_order > 0) {
+        in_order = PyObject_RichCompareBool(low, zero, Py_GE);
+    }
+    Py_DECREF(zero);
+    return in_order;
+}
+
+/* Numbers that are no ints are asyncio's to take: rounded down. */
+static int
+limit_as_size(PyObject *limit, size_t *size)
+{
+    PyObject *whole = PyNumber_Long(limit);
+    *size = whole == NULL ? (size_t)-1 : PyLong_AsSize_t(whole);
+    Py_XDECREF(whole);
+    if (*size == (size_t)-1 && PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
+            return -1;
+        }
+        PyErr_Clear();
+        *size = SIZE_MAX; /* more than any buffer can hold */
+    }
+    return 0;
+}
+
+int
+flow_limits(PyObject *high, PyObject *low, size_t *high_water,
+            size_t *low_water)
+{
+    if (default_limits(high, low, &high, &low) < 0) {
+        return -1;
+    }
+    size_t high_size, low_size;
+    int ok = limits_in_order(high, low);
+    if (ok == 0) {
+        PyErr_Format(PyExc_ValueError,
+                     "high (%R) must be >= low (%R) must be >= 0", high, low);
+    }
+    int err = ok == 1 && limit_as_size(high, &high_size) == 0
+                      && limit_as_size(low, &low_size) == 0
+                  ? 0
+                  : -1;
+    if (err == 0) {
+        *high_water = high_size;
+        *low_water = low_size;
+    }
+    Py_DECREF(high);
+    Py_DECREF(low);
+    return err;
+}
