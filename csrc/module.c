@@ -5,6 +5,7 @@
 #include "base/sockaddr.h"
 #include "engine/backend.h"
 #include "engine/handle.h"
+#include "net/datagram.h"
 #include "net/listener.h"
 #include "net/poller.h"
 #include "net/stream.h"
@@ -59,6 +60,7 @@ module_exec(PyObject *module)
         || await_iter_setup(module, state) < 0
         || future_setup(module, state) < 0 || task_setup(module, state) < 0
         || poller_setup(module, state) < 0 || stream_setup(module, state) < 0
+        || datagram_setup(module, state) < 0
         || listener_setup(module, state) < 0
         || loop_setup(module, state) < 0) {
         return -1;

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         _start_serving: Any
         _create_connection_transport: Any
         _make_socket_transport: Any
+        _make_datagram_transport: Any
         _make_subprocess_transport: Any
         _child_watcher_callback: Any
 

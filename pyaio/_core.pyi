@@ -116,6 +116,14 @@ class Loop:
         server: Any = None,
         context: Context | None = None,
     ) -> asyncio.Transport: ...
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.DatagramTransport: ...
     def _is_plain_socket(self, sock: object, /) -> bool: ...
     def _listen(
         self,
@@ -144,6 +152,10 @@ class TimerHandle(asyncio.TimerHandle):
 
 @final
 class SocketTransport(asyncio.Transport):
+    max_size: int
+
+@final
+class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
     max_size: int
 
 @final

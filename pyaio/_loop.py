@@ -263,6 +263,15 @@ class Loop(_core.Loop, SelectorEventLoop):
         )
         return transport
 
+    def _make_foreign_datagram_transport(
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.DatagramTransport:
+        """The same for datagrams, and for families that the native one does not know."""
+        transport: asyncio.DatagramTransport = SelectorEventLoop._make_datagram_transport(
+            self, *args, **kwargs
+        )
+        return transport
+
     def _start_serving(
         self,
         protocol_factory: Any,

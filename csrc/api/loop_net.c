@@ -3,6 +3,7 @@
 #include "api/loop.h"
 #include "base/compat.h"
 #include "engine/watcher.h"
+#include "net/datagram.h"
 #include "net/listener.h"
 #include "net/poller.h"
 #include "net/socket_options.h"
@@ -173,18 +174,22 @@ Loop__transport_of(LoopObject *self, PyObject *fileobj)
         Py_RETURN_NONE;
     }
     FdWatcher *watcher = watcher_find(&self->engine, fd);
-    PyTypeObject *type = self->engine.state->stream_type;
-    if (watcher != NULL && Py_IS_TYPE(watcher->owner, type)) {
+    ModuleState *state = self->engine.state;
+    if (watcher != NULL
+        && (Py_IS_TYPE(watcher->owner, state->stream_type)
+            || Py_IS_TYPE(watcher->owner, state->datagram_type))) {
         return Py_NewRef(watcher->owner);
     }
     Py_RETURN_NONE;
 }
 
-/* asyncio's own transport, for what has a recv() and send() of its own. */
+/* asyncio's own transport, by the loop's method `name`, for what has a recv()
+ * and send() of its own. */
 static PyObject *
-make_foreign_transport(PyObject *loop, PyObject *args, PyObject *kwargs)
+make_foreign_transport(PyObject *loop, const char *name, PyObject *args,
+                       PyObject *kwargs)
 {
-    PyObject *method = PyObject_GetAttrString(loop, "_make_foreign_transport");
+    PyObject *method = PyObject_GetAttrString(loop, name);
     PyObject *transport =
         method == NULL ? NULL : PyObject_Call(method, args, kwargs);
     Py_XDECREF(method);
@@ -214,9 +219,10 @@ Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
     Engine *engine = &self->engine;
     int plain = socket_is_plain(engine->state, sock);
     if (plain <= 0) {
-        return plain < 0
-                   ? NULL
-                   : make_foreign_transport((PyObject *)self, args, kwargs);
+        return plain < 0 ? NULL
+                         : make_foreign_transport((PyObject *)self,
+                                                  "_make_foreign_transport",
+                                                  args, kwargs);
     }
     SocketFacts facts;
     if (engine_check_closed(engine) < 0
@@ -230,6 +236,51 @@ Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
     parts.type = facts.type;
     parts.proto = facts.proto;
     return stream_new(engine, &parts);
+}
+
+/* 1 where the native transport may go past the socket's own methods, 0 where
+ * not, -1 on error. */
+static int
+datagrams_are_plain(ModuleState *state, PyObject *sock)
+{
+    int plain = socket_is_plain(state, sock);
+    SocketFacts facts;
+    if (plain <= 0) {
+        return plain;
+    }
+    if (socket_facts(state, sock, &facts) < 0) {
+        return -1;
+    }
+    return datagram_serves(facts.family, facts.type);
+}
+
+static PyObject *
+Loop__make_datagram_transport(LoopObject *self, PyObject *args,
+                              PyObject *kwargs)
+{
+    static char *keywords[] = {"sock",   "protocol", "address",
+                               "waiter", "extra",    NULL};
+    DatagramParts parts = {
+        .address = Py_None, .waiter = Py_None, .extra = Py_None};
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "OO|OOO:_make_datagram_transport", keywords,
+            &parts.sock, &parts.protocol, &parts.address, &parts.waiter,
+            &parts.extra)) {
+        return NULL;
+    }
+    Engine *engine = &self->engine;
+    int plain = datagrams_are_plain(engine->state, parts.sock);
+    if (plain <= 0) {
+        return plain < 0
+                   ? NULL
+                   : make_foreign_transport((PyObject *)self,
+                                            "_make_foreign_datagram_transport",
+                                            args, kwargs);
+    }
+    if (engine_check_closed(engine) < 0) {
+        return NULL;
+    }
+    return datagram_new(engine, &parts);
 }
 
 static PyObject *
@@ -280,13 +331,22 @@ PyDoc_STRVAR(watched_events_doc,
              "both.");
 PyDoc_STRVAR(transport_of_doc,
              "_transport_of($self, fd, /)\n--\n\n"
-             "The stream transport that owns the fd, or None.");
+             "The native transport that owns the fd, or None.");
 PyDoc_STRVAR(make_socket_transport_doc,
              "_make_socket_transport($self, sock, protocol, waiter=None, *, "
              "extra=None,\n                       server=None, context=None)"
              "\n--\n\n"
              "The transport of a connected socket, which it owns from now on: "
              "asyncio's own\nwhere it is not _is_plain_socket().\n\n"
+             "connection_made() and the waiter's result come in the next "
+             "turn.");
+PyDoc_STRVAR(make_datagram_transport_doc,
+             "_make_datagram_transport($self, sock, protocol, address=None, "
+             "waiter=None,\n                         extra=None)"
+             "\n--\n\n"
+             "The transport of a datagram socket, which it owns from now on: "
+             "asyncio's own where\nit is not _is_plain_socket(), or of "
+             "another family than IPv4, IPv6 and Unix.\n\n"
              "connection_made() and the waiter's result come in the next "
              "turn.");
 PyDoc_STRVAR(is_plain_socket_doc,
@@ -314,6 +374,8 @@ PyMethodDef loop_net_methods[] = {
     METHOD(_transport_of, METH_O, transport_of_doc),
     METHOD(_make_socket_transport, METH_VARARGS | METH_KEYWORDS,
            make_socket_transport_doc),
+    METHOD(_make_datagram_transport, METH_VARARGS | METH_KEYWORDS,
+           make_datagram_transport_doc),
     METHOD(_is_plain_socket, METH_O, is_plain_socket_doc),
     METHOD(_listen, METH_VARARGS, listen_doc),
     METHOD(_unlisten, METH_O, unlisten_doc),

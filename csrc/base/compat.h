@@ -122,6 +122,10 @@ compat_is_finalizing(void)
 /* writelines() leaves out what is false. */
 #define PYAIO_WRITELINES_SKIPS_FALSE (PY_VERSION_HEX >= 0x030E0000)
 
+/* sendto() sends datagrams without a byte, and each counts for its header, too. */
+#define PYAIO_SENDS_EMPTY_DATAGRAMS (PY_VERSION_HEX >= 0x030D0000)
+#define PYAIO_DATAGRAM_HEADER (PY_VERSION_HEX >= 0x030D0000 ? 8 : 0)
+
 /* What write() calls its argument when it is none. */
 #if PY_VERSION_HEX >= 0x030E0000
 #define PYAIO_BYTES_LIKE "bytes, bytearray, or memoryview"

@@ -31,6 +31,10 @@
 #define PLATFORM_SEND_FLAGS 0
 #endif
 
+/* One recvfrom() or sendto() that does not wait, whatever mode the socket has
+ * been put in meanwhile. */
+#define PLATFORM_NOW MSG_DONTWAIT
+
 /* A monotonic clock in ns that is cheap to read and moves in ticks of some ms,
  * where the platform has one. */
 static inline int64_t

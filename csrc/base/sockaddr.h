@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* Any address that a stream can have; `length` 0 when there is none. */
+/* Any address that a transport can have; `length` 0 when there is none. */
 typedef struct SocketAddress {
     socklen_t length;
     union {
@@ -23,6 +23,12 @@ typedef struct SocketAddress {
  * scope_id), a path. None without an address or of another family. New
  * reference, NULL on failure. */
 PyObject *sockaddr_to_python(const SocketAddress *address);
+
+/* The address that socket.sendto() makes of `name` on a socket of that family,
+ * where that needs nobody's help: an IPv4 or IPv6 address in a tuple, a path.
+ * False, with no exception set, for all else: names to look up, what is out of
+ * range, what is no address. */
+bool sockaddr_from_python(int family, PyObject *name, SocketAddress *address);
 
 /* True for a str or bytes that getaddrinfo(3) takes as an address, without a question
  * to anybody: "127.0.0.1", "::1", "fe80::1%lo". */

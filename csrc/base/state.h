@@ -26,6 +26,7 @@
     X(_process_self_data)                                                     \
     X(_run_once)                                                              \
     X(_selector)                                                              \
+    X(_start)                                                                 \
     X(_write_to_self)                                                         \
     X(add_done_callback)                                                      \
     X(buffer_updated)                                                         \
@@ -41,17 +42,21 @@
     X(create_future)                                                          \
     X(create_task)                                                            \
     X(data_received)                                                          \
+    X(datagram_received)                                                      \
     X(debug)                                                                  \
     X(delay)                                                                  \
     X(done)                                                                   \
     X(eager_start)                                                            \
     X(eof_received)                                                           \
+    X(error_received)                                                         \
     X(exception)                                                              \
     X(family)                                                                 \
     X(fileno)                                                                 \
     X(get_buffer)                                                             \
     X(get_debug)                                                              \
     X(get_loop)                                                               \
+    X(getpeername)                                                            \
+    X(getsockname)                                                            \
     X(handle)                                                                 \
     X(is_running)                                                             \
     X(loop)                                                                   \
@@ -67,6 +72,7 @@
     X(run)                                                                    \
     X(select)                                                                 \
     X(send)                                                                   \
+    X(sendto)                                                                 \
     X(set_exception)                                                          \
     X(set_result)                                                             \
     X(slow_callback_duration)                                                 \
@@ -141,6 +147,7 @@
     X(threadsafe_handle_type)                                                 \
     X(loop_type)                                                              \
     X(stream_type)                                                            \
+    X(datagram_type)                                                          \
     X(listener_type)                                                          \
     X(poller_type)                                                            \
     X(future_type)                                                            \

@@ -48,7 +48,8 @@ int
 socket_is_plain(ModuleState *state, PyObject *sock)
 {
     static const char *const moving_bytes[] = {
-        "recv", "recv_into", "send", "sendmsg", "shutdown", "accept"};
+        "recv",   "recv_into", "recvfrom", "send",
+        "sendto", "sendmsg",   "shutdown", "accept"};
     if (Py_IS_TYPE(sock, (PyTypeObject *)state->socket_type)) {
         return 1;
     }

@@ -312,10 +312,8 @@ def _normal(text):
     """*text* without what differs from object to object and from loop to loop."""
     text = re.sub(r"0x[0-9a-f]+", "0x", text)
     text = re.sub(r"\bf?d=\d+|laddr=[^)]*\)|raddr=[^)]*\)|port \d+|, \d+\)", "N", text)
-    text = re.sub(
-        r"<(_UnixSelectorEventLoop|Loop|_SelectorSocketTransport|SocketTransport)\b.*", "<X", text
-    )
-    return text
+    names = r"_UnixSelectorEventLoop|Loop|(_Selector)?(Socket|Datagram)Transport"
+    return re.sub(rf"<({names})\b.*", "<X", text)
 
 
 def _is_explicit(error):

@@ -5,7 +5,7 @@ import inspect
 import re
 import sys
 import warnings
-from asyncio import selector_events, sslproto, unix_events
+from asyncio import sslproto, unix_events
 from pathlib import Path
 
 import pytest
@@ -41,7 +41,7 @@ def subjects(pyaio):
         "Loop": pyaio.Loop,
         "SocketTransport": pyaio._core.SocketTransport,
         "TLSTransport": sslproto._SSLProtocolTransport,
-        "DatagramTransport": selector_events._SelectorDatagramTransport,
+        "DatagramTransport": pyaio._core.DatagramTransport,
         "SubprocessTransport": unix_events._UnixSubprocessTransport,
         "ReadPipeTransport": unix_events._UnixReadPipeTransport,
         "WritePipeTransport": unix_events._UnixWritePipeTransport,
