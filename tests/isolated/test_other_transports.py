@@ -60,6 +60,116 @@ async def main(loop):
 
 steady(main, things=100)
 """,
+    "datagrams-of-many-peers": """
+PEERS = []
+for _ in range(100):
+    PEERS.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    PEERS[-1].bind(("127.0.0.1", 0))
+
+class Answering(Ending):
+    count = 0
+    def datagram_received(self, data, address):
+        self.count += 1
+        self.transport.sendto(data, address)
+
+async def main(loop):
+    _, server = await loop.create_datagram_endpoint(Answering, local_addr=("127.0.0.1", 0))
+    address = server.transport.get_extra_info("sockname")
+    for n in range(5):
+        for peer in PEERS:
+            peer.sendto(b"x" * 100, address)
+            server.transport.sendto(b"to a new tuple", ("127.0.0.1", peer.getsockname()[1]))
+        while server.count < 100 * (n + 1):
+            await asyncio.sleep(0.0005)
+        for peer in PEERS:
+            assert len(peer.recv(1000)) + len(peer.recv(1000)) == 114
+    server.transport.close()
+    await server.lost
+
+steady(main, things=500)
+for peer in PEERS:
+    peer.close()
+""",
+    "datagrams-in-queues": """
+import tempfile
+FOLDER = tempfile.TemporaryDirectory()
+PATH = FOLDER.name + "/peer"
+
+async def main(loop):
+    for n in range(20):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
+            peer.bind(PATH)
+            _, client = await loop.create_datagram_endpoint(
+                Ending, family=socket.AF_UNIX, remote_addr=PATH
+            )
+            transport, protocol = client.transport, client
+            protocol.pause_writing = protocol.resume_writing = lambda: None
+            while transport.get_write_buffer_size() < 100_000:
+                transport.sendto(bytearray(1000))
+                transport.sendto(bytes(1000))
+            if n % 3 == 0:
+                peer.close()  # each that is queued has its error
+            transport.close() if n % 2 else transport.abort()
+            if n % 2 and n % 3:
+                peer.setblocking(False)
+                while not protocol.lost.done():
+                    try:
+                        peer.recv(2000)
+                    except BlockingIOError:
+                        await asyncio.sleep(0)
+            await protocol.lost
+        os.unlink(PATH)
+    await settle()
+
+steady(main, things=20 * 100)
+FOLDER.cleanup()
+""",
+    "datagrams-that-fail": """
+import warnings
+
+class Failing(Ending):
+    def datagram_received(self, data, address):
+        super().datagram_received(data, address)
+        raise ZeroDivisionError
+    def error_received(self, exc):
+        super().error_received(exc)
+        raise ZeroDivisionError
+
+class NotMade(Ending):
+    connection_made = property()
+
+async def main(loop):
+    loop.set_exception_handler(lambda loop, context: None)
+    for n in range(30):
+        _, one = await loop.create_datagram_endpoint(Failing, local_addr=("127.0.0.1", 0))
+        address = one.transport.get_extra_info("sockname")
+        one.transport.sendto(b"to itself", address)
+        await one.arrived
+        try:
+            one.transport.sendto(bytes(70_000), address)
+        except ZeroDivisionError:
+            pass
+        one.transport.sendto(b"", ("127.0.0.1", 70_000))
+        one.transport.sendto(b"x", ("127.0.0.1", 70_000))  # ends it
+        assert isinstance(await one.lost, OverflowError)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                await loop.create_datagram_endpoint(NotMade, local_addr=("127.0.0.1", 0))
+            except AttributeError:
+                pass
+            else:
+                raise AssertionError
+        _, dropped = await loop.create_datagram_endpoint(Ending, local_addr=("127.0.0.1", 0))
+        dropped.transport.pause_reading()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dropped.transport = dropped.myself = dropped
+            del dropped
+    await settle()
+
+steady(main, things=30)
+""",
     "pipes": """
 async def main(loop):
     for n in range(50):

@@ -2,8 +2,10 @@
 
 import asyncio
 import socket
+import struct
 
 import pytest
+from datagram_peers import address_of, arrived, endpoint, plain
 from peers import LOOPBACK, Accepting, Recorder, connection, finish, tcp_pair
 
 
@@ -160,3 +162,110 @@ def test_a_replaced_make_socket_transport_does_not_see_tls(loop_class, tls):
 
     with asyncio.Runner(loop_factory=Replaced) as runner:
         runner.run(main())
+
+
+class CountingDatagrams(socket.socket):
+    """Counts the packets that pass through recvfrom(), send() and sendto()."""
+
+    received = sent = 0
+
+    def recvfrom(self, *args):
+        packet = super().recvfrom(*args)
+        self.received += 1
+        return packet
+
+    def send(self, data, *args):
+        count = super().send(data, *args)
+        self.sent += 1
+        return count
+
+    def sendto(self, data, *args):
+        count = super().sendto(data, *args)
+        self.sent += 1
+        return count
+
+
+class DatagramWrapper(Wrapper):
+    """The same for what only looks like a socket."""
+
+    received = sent = 0
+
+    def recvfrom(self, size):
+        packet = self.sock.recvfrom(size)
+        self.received += 1
+        return packet
+
+    def send(self, data):
+        self.sent += 1
+        return self.sock.send(data)
+
+    def sendto(self, data, address):
+        self.sent += 1
+        return self.sock.sendto(data, address)
+
+
+def counting_datagrams(sock):
+    return CountingDatagrams(sock.family, sock.type, sock.proto, sock.detach())
+
+
+@pytest.mark.parametrize("connected", [False, True])
+@pytest.mark.parametrize("make", [counting_datagrams, DatagramWrapper])
+def test_the_methods_of_another_kind_of_datagram_socket_are_called(run, make, connected):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with plain() as (peer,):
+            sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            sock.bind((LOOPBACK, 0))
+            if connected:
+                sock.connect(peer.getsockname())
+            ours = make(sock)
+            async with endpoint(sock=ours) as protocol:
+                protocol.transport.sendto(b"ping", None if connected else peer.getsockname())
+                assert await loop.sock_recv(peer, 16) == b"ping"
+                peer.sendto(b"pong", address_of(protocol))
+                assert await arrived(protocol, 1) == [b"pong"]
+        assert (ours.received, ours.sent) == (1, 1)
+        assert ours.fileno() == -1
+
+    run(main)
+
+
+def test_a_family_of_other_addresses_is_taken(run):
+    """A question to the kernel, whose address is (0, 0): which interfaces there are."""
+
+    async def main():
+        async with endpoint(sock=socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM)) as protocol:
+            get_link, root_dump_request = 18, 0x301
+            protocol.transport.sendto(
+                struct.pack("=IHHIIBxHiII", 32, get_link, root_dump_request, 1, 0, 0, 0, 0, 0, 0),
+                (0, 0),
+            )
+            await arrived(protocol, 1)
+            assert {address for _, address in protocol.received} == {(0, 0)}
+
+    run(main)
+
+
+@pytest.mark.parametrize("on", ["class", "instance"])
+def test_a_replaced_make_datagram_transport_makes_the_endpoint(loop_class, on):
+    made = []
+
+    def replacement(self, sock, protocol, *args, **kwargs):
+        made.append(sock)
+        return loop_class._make_datagram_transport(self, sock, protocol, *args, **kwargs)
+
+    subclass = type("Replaced", (loop_class,), {})
+    if on == "class":
+        subclass._make_datagram_transport = replacement
+
+    async def main():
+        if on == "instance":
+            loop = asyncio.get_running_loop()
+            loop._make_datagram_transport = replacement.__get__(loop)
+        async with endpoint() as protocol:
+            assert made == [protocol.transport._sock]
+
+    with asyncio.Runner(loop_factory=subclass) as runner:
+        runner.run(main())
+        if on == "instance":
+            del runner.get_loop()._make_datagram_transport
