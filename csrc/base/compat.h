@@ -97,6 +97,20 @@ compat_clear_weakrefs(PyObject *object)
     PyObject_ClearWeakRefs(object);
 }
 
+/* What a weak reference refers to: a new reference, NULL when it has died. */
+static inline PyObject *
+compat_weakref_get(PyObject *ref)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    PyObject *object;
+    (void)PyWeakref_GetRef(ref, &object); /* fails for what is none */
+    return object;
+#else
+    PyObject *object = PyWeakref_GET_OBJECT(ref);
+    return object == Py_None ? NULL : Py_NewRef(object);
+#endif
+}
+
 static inline bool
 compat_is_finalizing(void)
 {

@@ -18,15 +18,25 @@
     X(Task)                                                                   \
     X(_asyncio_future_blocking)                                               \
     X(_attach)                                                                \
+    X(_buffer)                                                                \
     X(_call_connection_lost)                                                  \
     X(_check_callback)                                                        \
     X(_detach)                                                                \
+    X(_eof)                                                                   \
+    X(_exception)                                                             \
+    X(_limit)                                                                 \
     X(_loop)                                                                  \
+    X(_paused)                                                                \
     X(_process_events)                                                        \
     X(_process_self_data)                                                     \
     X(_run_once)                                                              \
     X(_selector)                                                              \
     X(_start)                                                                 \
+    X(_stream_reader)                                                         \
+    X(_stream_reader_wr)                                                      \
+    X(_transport)                                                             \
+    X(_waiter)                                                                \
+    X(_wakeup_waiter)                                                         \
     X(_write_to_self)                                                         \
     X(add_done_callback)                                                      \
     X(buffer_updated)                                                         \
@@ -35,6 +45,7 @@
     X(call_soon)                                                              \
     X(callback)                                                               \
     X(cancel)                                                                 \
+    X(cancelled)                                                              \
     X(close)                                                                  \
     X(connection_lost)                                                        \
     X(connection_made)                                                        \
@@ -51,6 +62,8 @@
     X(error_received)                                                         \
     X(exception)                                                              \
     X(family)                                                                 \
+    X(feed_data)                                                              \
+    X(fget)                                                                   \
     X(fileno)                                                                 \
     X(get_buffer)                                                             \
     X(get_debug)                                                              \
@@ -63,6 +76,7 @@
     X(message)                                                                \
     X(msg)                                                                    \
     X(name)                                                                   \
+    X(pause_reading)                                                          \
     X(pause_writing)                                                          \
     X(peername)                                                               \
     X(proto)                                                                  \
@@ -85,7 +99,6 @@
     X(type)                                                                   \
     X(warning)                                                                \
     X(when)
-
 /* Taken from the standard library: of its registry of tasks (tasks/registry.h). */
 #if PYAIO_TASKS_IN_FIELDS
 #define TASK_IMPORTS(X)                                                       \
@@ -132,6 +145,9 @@
       "_set_result_unless_cancelled")                                         \
     X(setswitchinterval, "sys", "setswitchinterval")                          \
     X(socket_type, "socket", "socket")                                        \
+    X(stream_protocol, "asyncio.streams", "StreamReaderProtocol")             \
+    X(stream_reader, "asyncio.streams", "StreamReader")                       \
+    X(streams_namespace, "asyncio.streams", "__dict__")                       \
     X(task_get_stack, "asyncio.base_tasks", "_task_get_stack")                \
     X(task_print_stack, "asyncio.base_tasks", "_task_print_stack")            \
     X(task_repr, "asyncio.base_tasks", "_task_repr")                          \
@@ -155,13 +171,15 @@
     X(await_iter_type)                                                        \
     X(vars_type)
 
-/* The tuples ("context",) and ("msg",); and of asyncio's WeakSet of tasks, before
- * 3.14, its set of weak references, its set of iterations that go on, and the
- * callback of its references. Of base/snapshot.h, an empty mapping of context
- * variables, and the Context that callbacks take turns in, when none is in it. */
+/* The tuples ("context",) and ("msg",); the code of asyncio's stream methods
+ * (net/stream_methods.c); and of asyncio's WeakSet of tasks, before 3.14, its set
+ * of weak references, its set of iterations that go on, and the callback of its
+ * references. Of base/snapshot.h, an empty mapping of context variables, and the
+ * Context that callbacks take turns in, when none is in it. */
 #define STATE_OBJECTS(X)                                                      \
     X(context_keyword)                                                        \
     X(msg_keyword)                                                            \
+    X(stream_codes)                                                           \
     X(all_tasks_data)                                                         \
     X(all_tasks_iterating)                                                    \
     X(all_tasks_remove)                                                       \
@@ -196,6 +214,21 @@ typedef struct TaskLayout {
     Py_ssize_t tasks_head;
 } TaskLayout;
 
+/* The methods of asyncio's streams that the way of the bytes in takes the place
+ * of (net/stream_methods.c). */
+#define STREAM_METHODS 4
+#define READER_ATTRIBUTES 8
+
+typedef struct StreamMethods {
+    bool
+        plain; /* all of them are asyncio's own, and nothing is in their way */
+    unsigned int reader_version; /* of the classes when that was looked at */
+    unsigned int protocol_version;
+    /* Borrowed from the classes while these have the versions. */
+    PyObject *functions[STREAM_METHODS];
+    unsigned char reader_places[READER_ATTRIBUTES]; /* of its attributes */
+} StreamMethods;
+
 typedef struct ModuleState {
 #define X(name) PyTypeObject *name;
     STATE_TYPES(X)
@@ -212,6 +245,12 @@ typedef struct ModuleState {
         STATE_NAMES(X)
 #undef X
     } names;
+
+    StreamMethods stream_methods;
+    /* Gives an object of exactly future_type, borrowed, the result None unless it
+     * was cancelled: the streams' way to futures, which net/ does not know. -1
+     * with an exception set. */
+    int (*wake_future)(PyObject *future);
 
     TaskLayout task_layout; /* since 3.14 */
     uint64_t task_count;    /* for automatic names */

@@ -525,6 +525,7 @@ stream_finish(StreamObject *stream, PyObject *exc)
     int err = keep_first(raised, stream_close_fd(stream));
     raised = PyErr_GetRaisedException();
     Py_CLEAR(stream->protocol);
+    Py_CLEAR(stream->reader.ref);
     int told =
         stream_detach_server(stream) < 0 ? -1 : tell_empty_waiter(stream);
     return keep_first(raised, told) < 0 ? -1 : err;

@@ -2,9 +2,9 @@
  *
  * An asyncio.Transport, with everything of asyncio's own selector transport:
  * net/stream.c makes, closes and ends it, net/stream_type.c is what Python sees
- * of it, net/stream_read.c the way of the bytes in, net/stream_write.c the way
- * out, net/stream_flow.c the flow control between, net/stream_info.c what programs
- * ask about it. */
+ * of it, net/stream_read.c the way of the bytes in, net/stream_reader.c the rest of it
+ * to a StreamReader, net/stream_write.c the way out, net/stream_flow.c the flow control
+ * between, net/stream_info.c what programs ask about it. */
 #ifndef PYAIO_NET_STREAM_H
 #define PYAIO_NET_STREAM_H
 
@@ -17,14 +17,27 @@
  * sendfile() insists on: 56 bytes in 3.11 to 3.13. Ours win over them. */
 #define STREAM_BASE_SIZE 64
 
+/* The protocol and its StreamReader, as net/stream_reader.c last saw them. */
+typedef struct ReaderLink {
+    /* Owned: the protocol's weak reference to its reader, or what stands in that
+     * place; NULL before the first bytes. */
+    PyObject *ref;
+    unsigned char ref_place;       /* among the protocol's attributes */
+    unsigned char protocol_values; /* how many these are */
+    unsigned char reader_values;
+    bool protocol_plain; /* nothing is replaced on the object */
+    bool reader_plain;
+} ReaderLink;
+
 typedef struct StreamObject {
     union {
         PyObject ob_base;
         char room[STREAM_BASE_SIZE];
     } base;
-    Engine *engine;          /* valid while `loop` is held */
-    PyObject *loop;          /* owned */
-    PyObject *protocol;      /* owned; NULL once connection_lost() is over */
+    Engine *engine;     /* valid while `loop` is held */
+    PyObject *loop;     /* owned */
+    PyObject *protocol; /* owned; NULL once connection_lost() is over */
+    ReaderLink reader;
     PyObject *server;        /* owned asyncio.Server that counts us, or NULL */
     PyObject *own_context;   /* owned: in which all callbacks run, since
                                    3.15; NULL: as follows */

@@ -1,12 +1,14 @@
 /* The way of the bytes in: from the socket to the protocol.
  *
  * The turn runs the watcher, the watcher calls stream_on_readable(), and this
- * reads once and calls the protocol: data_received() with a bytes object, or
- * buffer_updated() after reading into the buffer it has given. One read an
- * event: a connection that always has data waits for its turn like any other. */
+ * reads once and calls the protocol: data_received() with a bytes object, which an
+ * asyncio.StreamReader does not need (net/stream_reader.c), or buffer_updated()
+ * after reading into the buffer it has given. One read an event: a connection that
+ * always has data waits for its turn like any other. */
 #include "base/errors.h"
 #include "base/platform.h"
 #include "net/stream.h"
+#include "net/stream_reader.h"
 
 /* recv() that is not disturbed by signals. */
 static ssize_t
@@ -55,6 +57,31 @@ read_eof(StreamObject *stream)
 }
 
 static int
+data_failed(StreamObject *stream)
+{
+    return stream_fatal(stream,
+                        "Fatal error: protocol.data_received() call failed.");
+}
+
+/* protocol.data_received() with a bytes object. */
+static int
+data_received(StreamObject *stream, const char *bytes, Py_ssize_t size)
+{
+    PyObject *data = PyBytes_FromStringAndSize(bytes, size);
+    if (data == NULL) {
+        return stream_fatal(stream, "Fatal read error on socket transport");
+    }
+    PyObject *result = stream_call_protocol(
+        stream, STATE_NAME(stream->engine->state, data_received), data);
+    Py_DECREF(data);
+    if (result == NULL) {
+        return data_failed(stream);
+    }
+    Py_DECREF(result);
+    return 0;
+}
+
+static int
 read_data(StreamObject *stream)
 {
     char *scratch = engine_scratch(stream->engine);
@@ -65,20 +92,14 @@ read_data(StreamObject *stream)
     if (count <= 0) {
         return count == 0 ? read_eof(stream) : read_failed(stream);
     }
-    PyObject *data = PyBytes_FromStringAndSize(scratch, count);
-    if (data == NULL) {
-        return stream_fatal(stream, "Fatal read error on socket transport");
+    int fed = stream_reader_feed(stream, scratch, count);
+    if (fed < 0) {
+        return data_failed(stream);
     }
-    PyObject *result = stream_call_protocol(
-        stream, STATE_NAME(stream->engine->state, data_received), data);
-    Py_DECREF(data);
-    if (result == NULL) {
-        return stream_fatal(stream,
-                            "Fatal error: protocol.data_received() call "
-                            "failed.");
+    if (fed > 0 || stream->protocol == NULL) {
+        return 0; /* or looking at the reader has run code that ended us */
     }
-    Py_DECREF(result);
-    return 0;
+    return data_received(stream, scratch, count);
 }
 
 /* ---- BufferedProtocol ---- */

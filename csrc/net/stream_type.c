@@ -4,6 +4,7 @@
 #include "base/errors.h"
 #include "engine/report.h"
 #include "net/stream.h"
+#include "net/stream_methods.h"
 
 static PyObject *
 Stream__call_connection_lost(StreamObject *self, PyObject *exc)
@@ -356,6 +357,7 @@ Stream_traverse(StreamObject *self, visitproc visit, void *arg)
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->loop);
     Py_VISIT(self->protocol);
+    Py_VISIT(self->reader.ref);
     Py_VISIT(self->server);
     Py_VISIT(self->own_context);
     Py_VISIT(self->context);
@@ -374,6 +376,7 @@ static int
 Stream_clear(StreamObject *self)
 {
     Py_CLEAR(self->protocol);
+    Py_CLEAR(self->reader.ref);
     Py_CLEAR(self->server);
     Py_CLEAR(self->write_context);
     Py_CLEAR(self->waiter);
@@ -539,7 +542,9 @@ stream_setup(PyObject *module, ModuleState *state)
     }
     state->stream_type = module_add_type(module, &Stream_spec, base);
     Py_DECREF(base);
-    return state->stream_type == NULL
-               ? -1
-               : stream_add_constants(state->stream_type);
+    if (state->stream_type == NULL
+        || stream_add_constants(state->stream_type) < 0) {
+        return -1;
+    }
+    return stream_methods_setup(state);
 }

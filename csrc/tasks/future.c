@@ -145,6 +145,15 @@ future_set_result(FutureObject *future, PyObject *result)
     return future_schedule_callbacks(future);
 }
 
+int
+future_wake(PyObject *object)
+{
+    FutureObject *future = (FutureObject *)object;
+    return future->status == FUTURE_CANCELLED
+               ? 0
+               : future_set_result(future, Py_None);
+}
+
 /* The exception object for what set_exception() was given: a class is called.
  * New reference, NULL on failure. */
 static PyObject *

@@ -78,6 +78,8 @@ int future_check_alive(FutureObject *future);
 
 int future_set_result(FutureObject *future, PyObject *result);
 int future_set_exception(FutureObject *future, PyObject *exception);
+/* set_result(None) unless it was cancelled: ModuleState.wake_future. */
+int future_wake(PyObject *future);
 /* 1 when it was cancelled, 0 when it was done before. */
 int future_cancel(FutureObject *future, PyObject *message);
 

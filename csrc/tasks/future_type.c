@@ -319,5 +319,6 @@ future_setup(PyObject *module, ModuleState *state)
     }
     state->future_type = module_add_type(module, &Future_spec, base);
     Py_DECREF(base);
+    state->wake_future = future_wake;
     return state->future_type == NULL ? -1 : 0;
 }

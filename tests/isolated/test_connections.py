@@ -110,6 +110,38 @@ async def main():
     await server.wait_closed()
     await settle([])
 """,
+    "streams-fed-in-every-way": """
+async def one(n):
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=ours, limit=100)
+    if n % 4 == 1:
+        reader.feed_data = reader.feed_data
+    elif n % 4 == 2:
+        reader.mine, protocol = n, writer.transport.get_protocol()
+        writer.transport.set_protocol(asyncio.StreamReaderProtocol(asyncio.StreamReader()))
+        writer.transport.set_protocol(protocol)
+    for size in (1, 1000):
+        peer.send(b"x" * size)
+        reading = asyncio.ensure_future(reader.readexactly(size))
+        await asyncio.sleep(0)
+        if n % 4 == 3:
+            reading.cancel()
+            await asyncio.wait([reading])
+        else:
+            assert len(await reading) == size
+    vars(reader).clear()
+    peer.send(b"for a broken reader")
+    writer.transport.resume_reading()
+    await asyncio.sleep(0.001)
+    writer.transport.abort()
+    peer.close()
+
+async def main():
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+    await asyncio.gather(*(one(n) for n in range(40)))
+    await settle([])
+""",
     "refused": """
 with socket.create_server(("127.0.0.1", 0)) as listener:
     address = listener.getsockname()

@@ -230,6 +230,27 @@ async def with_peer(factory=Recorder, host=LOOPBACK):
             await finish(protocol)
 
 
+async def closed(writer):
+    """Close a StreamWriter and wait for it, whatever it ends with."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        async with asyncio.timeout(PATIENCE):
+            await writer.wait_closed()
+
+
+@contextlib.asynccontextmanager
+async def stream_and_peer(**options):
+    """A stream whose other end is a plain socket: gives (reader, writer, socket)."""
+    ours, peer = tcp_pair()
+    with peer:
+        reader, writer = await asyncio.open_connection(sock=ours, **options)
+        try:
+            yield reader, writer, peer
+        finally:
+            peer.close()
+            await closed(writer)
+
+
 def on_asyncio(scenario, *args):
     """Run the coroutine function on a stock loop of this Python version; return its result."""
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:

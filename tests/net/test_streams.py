@@ -7,7 +7,17 @@ import sys
 
 import pytest
 from helpers import PATIENCE
-from peers import LOOPBACK, closed_port, ended, reset, take, tcp_pair, until
+from peers import (
+    LOOPBACK,
+    closed,
+    closed_port,
+    ended,
+    reset,
+    stream_and_peer,
+    take,
+    tcp_pair,
+    until,
+)
 
 
 @contextlib.asynccontextmanager
@@ -39,33 +49,12 @@ async def served(handler, **options):
             await server.wait_closed()
 
 
-async def closed(writer):
-    """Close a StreamWriter and wait for it, whatever it ends with."""
-    writer.close()
-    with contextlib.suppress(OSError):
-        async with asyncio.timeout(PATIENCE):
-            await writer.wait_closed()
-
-
 async def echo(reader, writer):
     """Send back what arrives, until EOF."""
     while data := await reader.read(1 << 16):
         writer.write(data)
         await writer.drain()
     await closed(writer)
-
-
-@contextlib.asynccontextmanager
-async def stream_and_peer(**options):
-    """A stream whose other end is a plain socket: gives (reader, writer, socket)."""
-    ours, peer = tcp_pair()
-    with peer:
-        reader, writer = await asyncio.open_connection(sock=ours, **options)
-        try:
-            yield reader, writer, peer
-        finally:
-            peer.close()
-            await closed(writer)
 
 
 @pytest.mark.parametrize("size", [1, 1000, 65536, 3_000_000])

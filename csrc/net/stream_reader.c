@@ -1,0 +1,354 @@
+/* Feeds the StreamReader behind a stream's protocol. Called by net/stream_read.c
+ * with what one recv() has brought; appends it to the reader's buffer, wakes who
+ * waits for it, pauses the transport above the limit: the order and the errors are
+ * those of StreamReader.feed_data(). */
+#include "net/stream_reader.h"
+
+#include "base/compat.h"
+#include "base/instance_values.h"
+#include "net/stream_methods.h"
+
+/* ---- are protocol and reader unmodified objects? ---- */
+
+/* 1 when object.name is the function of the class, bound; 0 when not, -1 on
+ * error. */
+static int
+method_is_plain(PyObject *object, PyObject *name, PyObject *function)
+{
+    PyObject *method = PyObject_GetAttr(object, name);
+    if (method == NULL) {
+        return -1;
+    }
+    int plain =
+        PyMethod_Check(method) && PyMethod_GET_FUNCTION(method) == function;
+    Py_DECREF(method);
+    return plain;
+}
+
+/* The attribute, None when it is not there. New reference, NULL on error. */
+static PyObject *
+attribute_or_none(PyObject *object, PyObject *name)
+{
+    PyObject *value = PyObject_GetAttr(object, name);
+    if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+        PyErr_Clear();
+        return Py_NewRef(Py_None);
+    }
+    return value;
+}
+
+/* 1 when `ref`, found at `place`, is the protocol's way to its reader and nothing is
+ * replaced on the object; 0 when not, -1 on error. */
+static int
+protocol_is_plain(ModuleState *state, PyObject *protocol, PyObject *ref,
+                  int place)
+{
+    if (place < 0 || !PyWeakref_CheckRefExact(ref)) {
+        return 0;
+    }
+    return method_is_plain(
+        protocol, STATE_NAME(state, data_received),
+        state->stream_methods.functions[STREAM_DATA_RECEIVED]);
+}
+
+/* Looks at the protocol, which the caller holds, by the names of its attributes.
+ * Making a method may start a collection, and that run code: afterwards `values`
+ * may be gone. -1 on error. */
+static int
+look_at_protocol(StreamObject *stream, PyObject *protocol,
+                 const InstanceValues *values)
+{
+    ModuleState *state = stream->engine->state;
+    ReaderLink *link = &stream->reader;
+    PyObject *ref =
+        attribute_or_none(protocol, STATE_NAME(state, _stream_reader_wr));
+    if (ref == NULL) {
+        return -1;
+    }
+    assert(values->count > 0); /* its class, at the least */
+    int count = values->count;
+    int place = count < INSTANCE_VALUES_MAXIMUM
+                    ? instance_values_place(values, ref)
+                    : -1;
+    if (place < 0) {
+        Py_SETREF(ref, Py_NewRef(values->values[0]));
+    }
+    int plain = protocol_is_plain(state, protocol, ref, place);
+    if (plain < 0) {
+        Py_DECREF(ref);
+        return -1;
+    }
+    link->protocol_plain = plain;
+    link->protocol_values = (unsigned char)count;
+    link->ref_place = (unsigned char)(place < 0 ? 0 : place);
+    link->reader_values = 0; /* look at it, too */
+    Py_XSETREF(link->ref, ref);
+    return 0;
+}
+
+/* 1 when the reader has its own attributes and no others, at their places; 0 when
+ * not, -1 on error. */
+static int
+attributes_are_plain(ModuleState *state, PyObject *reader,
+                     const InstanceValues *values)
+{
+    if (values->count != READER_VALUES) {
+        return 0;
+    }
+    PyObject *names[READER_ATTRIBUTES];
+    stream_methods_reader_names(state, names);
+    for (int i = 0; i < READER_ATTRIBUTES; i++) {
+        int place = state->stream_methods.reader_places[i];
+        PyObject *value = PyObject_GetAttr(reader, names[i]);
+        if (value == NULL) {
+            if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
+                return -1;
+            }
+            PyErr_Clear();
+            return 0;
+        }
+        Py_DECREF(value); /* the reader holds it, or it is another one */
+        if (value != values->values[place]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Looks at the reader by the names of its attributes. -1 on error. */
+static int
+look_at_reader(StreamObject *stream, PyObject *reader,
+               const InstanceValues *values)
+{
+    ModuleState *state = stream->engine->state;
+    PyObject *const *functions = state->stream_methods.functions;
+    int count = values->count;
+    int plain = attributes_are_plain(state, reader, values);
+    if (plain > 0) {
+        plain = method_is_plain(reader, STATE_NAME(state, feed_data),
+                                functions[STREAM_FEED_DATA]);
+    }
+    if (plain > 0) {
+        plain = method_is_plain(reader, STATE_NAME(state, _wakeup_waiter),
+                                functions[STREAM_WAKEUP_WAITER]);
+    }
+    if (plain < 0) {
+        return -1;
+    }
+    stream->reader.reader_plain = plain;
+    stream->reader.reader_values = (unsigned char)count;
+    return 0;
+}
+
+/* The reader of a plain protocol. New reference; NULL when the protocol is not
+ * plain or its reader is gone, or with an exception set. */
+static PyObject *
+reader_of_protocol(StreamObject *stream)
+{
+    ReaderLink *link = &stream->reader;
+    PyObject *protocol = stream->protocol;
+    InstanceValues values;
+    instance_values_of(protocol, &values);
+    if (link->ref == NULL || values.count != link->protocol_values
+        || values.values[link->ref_place] != link->ref) {
+        Py_INCREF(protocol);
+        int err = look_at_protocol(stream, protocol, &values);
+        Py_DECREF(protocol);
+        if (err < 0) {
+            return NULL;
+        }
+    }
+    return link->protocol_plain ? compat_weakref_get(link->ref) : NULL;
+}
+
+/* 1 when the reader is as it should be, with its attributes in `values`; 0 when
+ * not, -1 on error. */
+static int
+reader_is_plain(StreamObject *stream, PyObject *reader, InstanceValues *values)
+{
+    ReaderLink *link = &stream->reader;
+    if (!Py_IS_TYPE(reader,
+                    (PyTypeObject *)stream->engine->state->stream_reader)) {
+        return 0;
+    }
+    instance_values_of(reader, values);
+    if (values->count != link->reader_values) {
+        if (look_at_reader(stream, reader, values) < 0) {
+            return -1;
+        }
+        instance_values_of(reader, values); /* looking may have run code */
+    }
+    return link->reader_plain && values->count == link->reader_values;
+}
+
+/* The reader and its attributes, where nothing is replaced. New reference; NULL
+ * where something is, or with an exception set. */
+static PyObject *
+plain_reader(StreamObject *stream, InstanceValues *values)
+{
+    PyObject *reader = reader_of_protocol(stream);
+    if (reader != NULL && reader_is_plain(stream, reader, values) <= 0) {
+        Py_CLEAR(reader);
+    }
+    return reader;
+}
+
+/* ---- feed_data() ---- */
+
+static int
+append(PyObject *buffer, const char *data, Py_ssize_t size)
+{
+    Py_ssize_t before = PyByteArray_GET_SIZE(buffer);
+    if (PyByteArray_Resize(buffer, before + size) < 0) {
+        return -1;
+    }
+    memcpy(PyByteArray_AS_STRING(buffer) + before, data, (size_t)size);
+    return 0;
+}
+
+/* waiter.set_result(None) unless it was cancelled, for a future of any kind. */
+static int
+wake_by_methods(ModuleState *state, PyObject *waiter)
+{
+    PyObject *answer =
+        PyObject_CallMethodNoArgs(waiter, STATE_NAME(state, cancelled));
+    int cancelled = answer == NULL ? -1 : PyObject_IsTrue(answer);
+    Py_XDECREF(answer);
+    if (cancelled != 0) {
+        return cancelled < 0 ? -1 : 0;
+    }
+    PyObject *result = PyObject_CallMethodOneArg(
+        waiter, STATE_NAME(state, set_result), Py_None);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* _wakeup_waiter(). */
+static int
+wake(ModuleState *state, PyObject *reader, PyObject *waiter)
+{
+    Py_INCREF(waiter);
+    int err = PyObject_SetAttr(reader, STATE_NAME(state, _waiter), Py_None);
+    if (err == 0) {
+        err = Py_IS_TYPE(waiter, state->future_type)
+                  ? state->wake_future(waiter)
+                  : wake_by_methods(state, waiter);
+    }
+    Py_DECREF(waiter);
+    return err;
+}
+
+/* size > 2 * limit, for an int of any size. */
+static bool
+is_above_limit(Py_ssize_t size, PyObject *limit)
+{
+    int overflow;
+    long long value = PyLong_AsLongLongAndOverflow(limit, &overflow);
+    if (overflow != 0 || value > PY_SSIZE_T_MAX / 2) {
+        return overflow < 0;
+    }
+    return value < 0 || size > 2 * value;
+}
+
+/* The transport is asked to pause, which the reader notes; one that cannot is
+ * forgotten. */
+static int
+pause_transport(ModuleState *state, PyObject *reader, PyObject *transport)
+{
+    PyObject *result =
+        PyObject_CallMethodNoArgs(transport, STATE_NAME(state, pause_reading));
+    if (result != NULL) {
+        Py_DECREF(result);
+        return PyObject_SetAttr(reader, STATE_NAME(state, _paused), Py_True);
+    }
+    if (!PyErr_ExceptionMatches(PyExc_NotImplementedError)) {
+        return -1;
+    }
+    PyErr_Clear();
+    return PyObject_SetAttr(reader, STATE_NAME(state, _transport), Py_None);
+}
+
+/* By the names of its attributes: waking somebody may have changed them. */
+static int
+pause_reader(ModuleState *state, PyObject *reader)
+{
+    PyObject *transport =
+        PyObject_GetAttr(reader, STATE_NAME(state, _transport));
+    if (transport == NULL) {
+        return -1;
+    }
+    int err = 0;
+    if (transport != Py_None) {
+        PyObject *paused =
+            PyObject_GetAttr(reader, STATE_NAME(state, _paused));
+        int is_paused = paused == NULL ? -1 : PyObject_IsTrue(paused);
+        Py_XDECREF(paused);
+        err = is_paused != 0 ? is_paused
+                             : pause_transport(state, reader, transport);
+    }
+    Py_DECREF(transport);
+    return err < 0 ? -1 : 0;
+}
+
+/* What feed_data() asks a reader for. All borrowed from it. */
+typedef struct FedAttributes {
+    PyObject *buffer;
+    PyObject *eof;
+    PyObject *limit;
+    PyObject *waiter;
+} FedAttributes;
+
+static FedAttributes
+fed_attributes(ModuleState *state, const InstanceValues *values)
+{
+    const unsigned char *places = state->stream_methods.reader_places;
+    return (FedAttributes){
+        .buffer = values->values[places[READER_BUFFER]],
+        .eof = values->values[places[READER_EOF]],
+        .limit = values->values[places[READER_LIMIT]],
+        .waiter = values->values[places[READER_WAITER]],
+    };
+}
+
+/* feed_data() of a reader whose attributes are what they should be. */
+static int
+feed(ModuleState *state, PyObject *reader, const FedAttributes *found,
+     const char *data, Py_ssize_t size)
+{
+    if (append(found->buffer, data, size) < 0) {
+        return -1;
+    }
+    bool above =
+        is_above_limit(PyByteArray_GET_SIZE(found->buffer), found->limit);
+    if (found->waiter != Py_None && wake(state, reader, found->waiter) < 0) {
+        return -1;
+    }
+    return above ? pause_reader(state, reader) : 0;
+}
+
+int
+stream_reader_feed(StreamObject *stream, const char *data, Py_ssize_t size)
+{
+    ModuleState *state = stream->engine->state;
+    if (!Py_IS_TYPE(stream->protocol,
+                    (PyTypeObject *)state->stream_protocol)) {
+        return 0;
+    }
+    int plain = stream_methods_are_plain(state);
+    if (plain <= 0) {
+        return plain;
+    }
+    InstanceValues values;
+    PyObject *reader = plain_reader(stream, &values);
+    if (reader == NULL) {
+        return PyErr_Occurred() ? -1 : 0;
+    }
+    int fed = 0;
+    FedAttributes found = fed_attributes(state, &values);
+    if (found.eof == Py_False && PyByteArray_CheckExact(found.buffer)
+        && PyLong_CheckExact(found.limit)) {
+        fed = feed(state, reader, &found, data, size) < 0 ? -1 : 1;
+    }
+    Py_DECREF(reader);
+    return fed;
+}
