@@ -20,7 +20,16 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 FOLDER = HERE.parent / "build" / "benchmarks"
+COMMON = ("common/process.c", "common/lifetime.c")
+CONNECTED = (*COMMON, "common/channel.c", "common/tls.c")
 FLAGS = ["-std=c11", "-O2", "-D_GNU_SOURCE", "-Wall", "-Wextra"]
+
+
+# What brings a pkg-config package, on Debian and Ubuntu, on Fedora, on Alpine.
+BROUGHT_BY = {
+    "libuv": ("libuv1-dev", "libuv-devel", "libuv-dev"),
+    "openssl": ("libssl-dev", "openssl-devel", "openssl-dev"),
+}
 
 
 class BuildError(Exception):
@@ -29,13 +38,16 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """A C program: its folder or file, and the pkg-config package that it is linked with."""
+    """A C program: its files, and the pkg-config package that it is linked with."""
 
     name: str
-    sources: str
+    sources: tuple[str, ...]
+    """Patterns, relative to this folder."""
     package: str = ""
     module: bool = False
     """An extension module for the running interpreter."""
+    arguments: tuple[str, ...] = ()
+    """Of a floor: what comes before the core to run on."""
 
     @property
     def file_name(self) -> str:
@@ -44,10 +56,24 @@ class Program:
         return f"{self.name}{suffix}"
 
 
-LOAD = Program("load", "load/*.c")
+LOAD = Program("load", ("load/*.c", *CONNECTED), "openssl")
+
+
+def _server(answer: str) -> Program:
+    return Program("floor-server", ("floor/server.c", *CONNECTED), "openssl", arguments=(answer,))
+
+
+def _datagrams(answer: str) -> Program:
+    return Program("floor-datagram", ("floor/datagram.c", *COMMON), arguments=(answer,))
+
+
 FLOORS = {
-    "echo": Program("floor-echo", "floor/echo.c", "libuv"),
-    "send": Program("send", "floor/send.c", module=True),
+    "send": Program("send", ("floor/send.c",), module=True),
+    "echo": Program("floor-echo", ("floor/echo.c", *COMMON), "libuv"),
+    "server": _server("echo"),
+    "http": _server("http"),
+    "datagrams": _datagrams("echo"),
+    "burst": _datagrams("burst"),
 }
 
 
@@ -68,10 +94,10 @@ def _package(name: str) -> list[str]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
+        apt, dnf, apk = BROUGHT_BY[name]
         raise BuildError(
-            f"pkg-config does not find {name}, which the floor is built on. "
-            "Debian, Ubuntu: apt-get install pkg-config libuv1-dev; Fedora: dnf install "
-            "pkgconf libuv-devel; Alpine: apk add pkgconf libuv-dev."
+            f"pkg-config does not find {name}. Debian, Ubuntu: apt-get install pkg-config {apt}; "
+            f"Fedora: dnf install pkgconf {dnf}; Alpine: apk add pkgconf {apk}."
         ) from None
     return shlex.split(done.stdout)
 
@@ -79,9 +105,7 @@ def _package(name: str) -> list[str]:
 def _module_flags() -> list[str]:
     folder = sysconfig.get_path("include")
     if not Path(folder, "Python.h").exists():
-        raise BuildError(
-            f"Python.h, which the floor of a switch is built with, is not in {folder}."
-        )
+        raise BuildError(f"Python.h, which the floor of a switch is built with, is not in {folder}.")
     # macOS leaves the interpreter's symbols to be found when the module is loaded.
     late = ["-undefined", "dynamic_lookup"] if sysconfig.get_platform().startswith("mac") else []
     return ["-shared", "-fPIC", f"-I{folder}", *late]
@@ -100,7 +124,7 @@ def build(program: Program) -> Path:
 
     Raises BuildError with one sentence that helps.
     """
-    sources = sorted(HERE.glob(program.sources))
+    sources = sorted(file for pattern in program.sources for file in HERE.glob(pattern))
     headers = sorted({header for file in sources for header in file.parent.glob("*.h")})
     target = FOLDER / program.file_name
     stamp = FOLDER / f"{program.file_name}.digest"

@@ -6,11 +6,13 @@
  * stdout, and it ends when its stdin is closed.
  *
  *     echo [core to run on] */
-#include <sched.h>
+#include <err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
+
+#include "../common/process.h"
 
 enum {
     SCRATCH_BYTES = 256 * 1024,
@@ -29,8 +31,7 @@ static void
 check(int status, const char *what)
 {
     if (status < 0) {
-        fprintf(stderr, "floor: %s: %s\n", what, uv_strerror(status));
-        exit(1);
+        errx(1, "%s: %s", what, uv_strerror(status));
     }
 }
 
@@ -117,23 +118,12 @@ print_port(const uv_tcp_t *listener)
     fflush(stdout);
 }
 
-static void
-pin(const char *text)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)atoi(text), &set);
-    if (sched_setaffinity(0, sizeof(set), &set) != 0) {
-        perror("floor: sched_setaffinity");
-        exit(1);
-    }
-}
-
 int
 main(int argc, char **argv)
 {
-    if (argc > 1) {
-        pin(argv[1]);
+    process_prepare();
+    if (argc > 1 && *argv[1] != '\0') {
+        process_pin(argv[1]);
     }
     uv_loop_t *loop = uv_default_loop();
     uv_tcp_t listener;

@@ -1,224 +1,182 @@
-/* See client.h. One thread, one epoll set, level-triggered. A connection asks for
- * writability only while a message did not fit into the socket at once. */
+/* See client.h. Opens what the plan wants, then runs the mode: first for the warm-up, then
+ * for the window. */
 #include "client.h"
 
+#include <err.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "payload.h"
+#include "../common/clock.h"
+#include "../common/tls.h"
+#include "connect.h"
+#include "exchange.h"
+#include "mode.h"
+#include "websocket.h"
 
 enum {
-    RECEIVE_BYTES = 256 * 1024,
     EVENTS = 256,
-    SILENCE_SECONDS = 10
+    AT_ONCE = 50, /* connections that are opened together */
+    SILENCE_SECONDS = 10,
 };
 
-typedef struct {
-    int fd;           /* owned; -1 before it is open */
-    bool wants_write; /* EPOLLOUT is in its epoll mask */
-    size_t sent;      /* bytes of the current message that left */
-    size_t received;  /* bytes of its echo that came back and were right */
-    uint64_t number;  /* of the current message: chooses its bytes */
-    uint64_t sent_at; /* ns; when the current message was begun */
-} Connection;
-
-typedef struct {
-    const ClientPlan *plan;
-    ClientResult *result;
-    Payload payload;
-    Connection *connections; /* plan->connections of them; owned */
-    int epoll;               /* owned */
-    bool counting;           /* inside the window */
-    clockid_t server_clock;  /* valid when plan->server is not 0 */
-    uint64_t completed;      /* replies since the start, counted or not */
-    unsigned char receive[RECEIVE_BYTES];
-} Client;
-
-static double
-seconds_on(clockid_t clock)
+void
+client_count(Client *client, uint64_t messages, uint64_t began_at)
 {
-    struct timespec now;
-    if (clock_gettime(clock, &now) != 0) {
-        return -1;
+    client->completed += messages;
+    if (!client->counting) {
+        return;
     }
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+    client->result->messages += messages;
+    if (began_at != NO_LATENCY) {
+        histogram_record(&client->result->latency, monotonic_ns() - began_at);
+    }
 }
 
-static uint64_t
-monotonic_ns(void)
+/* ---- opening ---- */
+
+/* OpenSSL hands over what a session can be resumed by. Steals the session by returning 1. */
+static int
+on_new_session(SSL *tls, SSL_SESSION *session)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000ULL + (uint64_t)now.tv_nsec;
+    Client *client = SSL_CTX_get_app_data(SSL_get_SSL_CTX(tls));
+    SSL_SESSION_free(client->session);
+    client->session = session;
+    return 1;
+}
+
+static void
+prepare_tls(Client *client)
+{
+    if (client->plan->authorities == NULL) {
+        return;
+    }
+    client->tls = tls_client(client->plan->authorities);
+    if (client->plan->resume) {
+        SSL_CTX_set_app_data(client->tls, client);
+        SSL_CTX_set_session_cache_mode(client->tls,
+                                       SSL_SESS_CACHE_CLIENT
+                                           | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+        SSL_CTX_sess_set_new_cb(client->tls, on_new_session);
+    }
 }
 
 static int
-fail(const char *what)
+prepare(Client *client)
 {
-    fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
-    return -1;
-}
-
-static int
-watch(Client *client, Connection *connection, int operation, bool write)
-{
-    struct epoll_event event = {
-        .events = EPOLLIN | (write ? (uint32_t)EPOLLOUT : 0),
-        .data.ptr = connection,
-    };
-    connection->wants_write = write;
-    return epoll_ctl(client->epoll, operation, connection->fd, &event);
-}
-
-/* Sends what is left of the current message, as far as the socket takes it. */
-static int
-connection_send(Client *client, Connection *connection)
-{
-    const unsigned char *message =
-        payload_message(&client->payload, connection->number);
-    size_t size = client->payload.size;
-    while (connection->sent < size) {
-        ssize_t n = send(connection->fd, message + connection->sent,
-                         size - connection->sent, MSG_NOSIGNAL);
-        if (n >= 0) {
-            connection->sent += (size_t)n;
-        }
-        else if (errno == EAGAIN) {
-            break;
-        }
-        else if (errno != EINTR) {
-            return fail("send");
-        }
-    }
-    bool pending = connection->sent < size;
-    if (pending != connection->wants_write
-        && watch(client, connection, EPOLL_CTL_MOD, pending) != 0) {
-        return fail("epoll_ctl");
-    }
-    return 0;
-}
-
-/* The whole echo is here: count it and begin the next message. */
-static int
-connection_complete(Client *client, Connection *connection)
-{
-    uint64_t now = monotonic_ns();
-    client->completed++;
-    if (client->counting) {
-        client->result->messages++;
-        histogram_record(&client->result->latency, now - connection->sent_at);
-    }
-    connection->number++;
-    connection->sent = 0;
-    connection->received = 0;
-    connection->sent_at = now;
-    return connection_send(client, connection);
-}
-
-/* Compares what came with what was sent; a byte too many is an error as well. */
-static int
-connection_check(Client *client, Connection *connection, size_t n)
-{
-    const unsigned char *message =
-        payload_message(&client->payload, connection->number);
-    if (n > connection->sent - connection->received) {
-        fprintf(stderr, "load: the server sent more than it was sent\n");
-        return -1;
-    }
-    if (memcmp(client->receive, message + connection->received, n) != 0) {
-        fprintf(stderr, "load: the echo differs from the message\n");
-        return -1;
-    }
-    connection->received += n;
-    return 0;
-}
-
-static int
-connection_receive(Client *client, Connection *connection)
-{
-    ssize_t n = recv(connection->fd, client->receive, RECEIVE_BYTES, 0);
-    if (n < 0) {
-        return errno == EAGAIN || errno == EINTR ? 0 : fail("recv");
-    }
-    if (n == 0) {
-        fprintf(stderr, "load: the server closed a connection\n");
-        return -1;
-    }
-    if (connection_check(client, connection, (size_t)n) != 0) {
-        return -1;
-    }
-    if (connection->received == client->payload.size) {
-        return connection_complete(client, connection);
-    }
-    return 0;
-}
-
-static int
-connection_open(Client *client, Connection *connection)
-{
-    int one = 1;
-    connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (connection->fd < 0) {
-        return fail("socket");
-    }
-    if (connect(connection->fd,
-                (const struct sockaddr *)&client->plan->address,
-                sizeof(client->plan->address))
-        != 0) {
-        return fail("connect");
-    }
-    if (setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-            != 0
-        || fcntl(connection->fd, F_SETFL, O_NONBLOCK) != 0) {
-        return fail("a socket option");
-    }
-    return watch(client, connection, EPOLL_CTL_ADD, false) == 0
-               ? 0
-               : fail("epoll_ctl");
-}
-
-/* Opens all connections, then starts them: none runs while others still connect. */
-static int
-client_open(Client *client)
-{
-    unsigned count = client->plan->connections;
-    client->connections = calloc(count, sizeof(Connection));
+    const Plan *plan = client->plan;
+    prepare_tls(client);
+    client->connections = calloc(plan->connections, sizeof(Connection));
     if (client->connections == NULL
-        || payload_init(&client->payload, client->plan->size,
-                        client->plan->lines)
-               != 0) {
-        return fail("memory");
+        || payload_init(&client->payload, plan->size, plan->lines) != 0
+        || (plan->mode->websocket && websocket_frame(&client->payload) != 0)) {
+        warn("memory");
+        return -1;
     }
-    for (unsigned i = 0; i < count; i++) {
-        client->connections[i].fd = -1;
+    for (unsigned i = 0; i < plan->connections; i++) {
+        client->connections[i].channel.fd = -1;
         client->connections[i].number = i;
     }
     client->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (client->epoll < 0) {
-        return fail("epoll_create1");
+        warn("epoll_create1");
+        return -1;
     }
+    return 0;
+}
+
+/* Connects and, where the mode wants it, sends a first message. */
+static int
+open_one(Client *client, Connection *connection)
+{
+    const Mode *mode = client->plan->mode;
+    if (connect_soon(client, connection) != 0
+        || (mode->websocket
+            && websocket_shake_hands(client, connection) != 0)) {
+        return -1;
+    }
+    return mode->greets ? exchange_begin(client, connection) : 0;
+}
+
+/* Waits for the reply to the first message. */
+static int
+wait_for_greeting(Client *client, Connection *connection)
+{
+    int whole;
+    while ((whole = exchange_serve(client, connection)) == 0) {
+        struct pollfd ready = {
+            .fd = connection->channel.fd,
+            .events = POLLIN | (connection->watches_write ? POLLOUT : 0),
+        };
+        if (poll(&ready, 1, SILENCE_SECONDS * 1000) == 0) {
+            warnx("no reply to the first message in %d seconds",
+                  SILENCE_SECONDS);
+            return -1;
+        }
+    }
+    return whole > 0 ? 0 : -1;
+}
+
+/* Opens a few connections at once, fewer than a listener's queue takes. */
+static int
+open_some(Client *client, Connection *first, unsigned count)
+{
     for (unsigned i = 0; i < count; i++) {
-        if (connection_open(client, &client->connections[i]) != 0) {
+        if (open_one(client, first + i) != 0) {
+            return -1;
+        }
+    }
+    for (unsigned i = 0; client->plan->mode->greets && i < count; i++) {
+        if (wait_for_greeting(client, first + i) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static int
-client_start(Client *client)
+/* Bytes of memory that the server has in use; negative where nobody tells. */
+static double
+server_memory(const Client *client)
 {
-    for (unsigned i = 0; i < client->plan->connections; i++) {
-        client->connections[i].sent_at = monotonic_ns();
-        if (connection_send(client, &client->connections[i]) != 0) {
+    char name[64];
+    long pages = -1;
+    snprintf(name, sizeof(name), "/proc/%d/statm", (int)client->plan->server);
+    FILE *file = client->plan->server != 0 ? fopen(name, "r") : NULL;
+    if (file != NULL) {
+        if (fscanf(file, "%*s %ld", &pages) != 1) {
+            pages = -1;
+        }
+        fclose(file);
+    }
+    return (double)pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+/* Opens all connections; their work begins when all are there. The first one is not in the
+ * memory that a connection takes: it brings what the server needs but once. */
+static int
+open_all(Client *client)
+{
+    unsigned count = client->plan->connections;
+    if (open_some(client, client->connections, 1) != 0) {
+        return -1;
+    }
+    double before = server_memory(client);
+    for (unsigned i = 1; i < count; i += AT_ONCE) {
+        unsigned part = count - i < AT_ONCE ? count - i : AT_ONCE;
+        if (open_some(client, client->connections + i, part) != 0) {
+            return -1;
+        }
+    }
+    client->result->memory =
+        before < 0 || count == 1
+            ? -1
+            : (server_memory(client) - before) / (double)(count - 1);
+    for (unsigned i = 0; i < count; i++) {
+        if (client->plan->mode->start(client, &client->connections[i]) != 0) {
             return -1;
         }
     }
@@ -226,130 +184,121 @@ client_start(Client *client)
 }
 
 static void
-client_close(Client *client)
+close_all(Client *client)
 {
     for (unsigned i = 0;
          client->connections != NULL && i < client->plan->connections; i++) {
-        if (client->connections[i].fd >= 0) {
-            close(client->connections[i].fd);
-        }
+        channel_close(&client->connections[i].channel);
     }
     if (client->epoll >= 0) {
         close(client->epoll);
     }
     free(client->connections);
     payload_free(&client->payload);
+    SSL_SESSION_free(client->session);
+    SSL_CTX_free(client->tls);
 }
 
-static int
-client_serve(Client *client, const struct epoll_event *event)
-{
-    Connection *connection = event->data.ptr;
-    if ((event->events & EPOLLOUT)
-        && connection_send(client, connection) != 0) {
-        return -1;
-    }
-    if (event->events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-        return connection_receive(client, connection);
-    }
-    return 0;
-}
+/* ---- running ---- */
 
-/* Runs until the given time; fails when no reply at all came for SILENCE_SECONDS. */
 static int
-client_run_until(Client *client, uint64_t deadline)
+serve_events(Client *client, int timeout_ms)
 {
     struct epoll_event events[EVENTS];
-    uint64_t silent_since = monotonic_ns();
-    for (uint64_t now = silent_since; now < deadline; now = monotonic_ns()) {
-        uint64_t completed = client->completed;
-        int timeout = (int)((deadline - now) / 1000000) + 1;
-        int count = epoll_wait(client->epoll, events, EVENTS, timeout);
-        if (count < 0 && errno != EINTR) {
-            return fail("epoll_wait");
-        }
-        for (int i = 0; i < count; i++) {
-            if (client_serve(client, &events[i]) != 0) {
-                return -1;
-            }
-        }
-        if (client->completed != completed) {
-            silent_since = now;
-        }
-        else if (now - silent_since > SILENCE_SECONDS * 1000000000ULL) {
-            fprintf(stderr, "load: no reply for %d seconds\n",
-                    SILENCE_SECONDS);
+    int count = epoll_wait(client->epoll, events, EVENTS, timeout_ms);
+    if (count < 0 && errno != EINTR) {
+        warn("epoll_wait");
+        return -1;
+    }
+    for (int i = 0; i < count; i++) {
+        if (client->plan->mode->serve(client, events[i].data.ptr) != 0) {
             return -1;
         }
     }
     return 0;
 }
 
-static double
-server_seconds(const Client *client)
+/* Runs for so many seconds, or until the first reply where that takes longer; fails when no
+ * reply at all came for SILENCE_SECONDS. */
+static int
+run_for(Client *client, double seconds)
 {
-    return client->plan->server != 0 ? seconds_on(client->server_clock) : -1;
+    uint64_t now = monotonic_ns();
+    uint64_t deadline = now + (uint64_t)(seconds * 1e9);
+    uint64_t silent_since = now;
+    for (; now < deadline || client->completed == 0; now = monotonic_ns()) {
+        uint64_t completed = client->completed;
+        uint64_t left_ms = now < deadline ? (deadline - now) / 1000000 : 0;
+        if (serve_events(client, (int)left_ms + 1) != 0) {
+            return -1;
+        }
+        if (client->completed != completed) {
+            silent_since = now;
+        }
+        else if (now - silent_since > SILENCE_SECONDS * 1000000000ULL) {
+            warnx("no reply for %d seconds", SILENCE_SECONDS);
+            return -1;
+        }
+    }
+    return 0;
 }
 
-/* The window: both clocks are read right at its ends, inside this program, so that nothing
+/* The window: all clocks are read right at its ends, inside this program, so that nothing
  * else is in them. */
 static int
-client_measure(Client *client)
+measure(Client *client, clockid_t server_clock)
 {
-    ClientResult *result = client->result;
-    double server_cpu = server_seconds(client);
+    Result *result = client->result;
+    bool watched = client->plan->server != 0;
+    double server_cpu = watched ? seconds_on(server_clock) : -1;
     double load_cpu = seconds_on(CLOCK_PROCESS_CPUTIME_ID);
     result->start = seconds_on(CLOCK_MONOTONIC);
     client->counting = true;
-    uint64_t length = (uint64_t)(client->plan->seconds * 1e9);
-    if (client_run_until(client, monotonic_ns() + length) != 0) {
+    if (run_for(client, client->plan->seconds) != 0) {
         return -1;
     }
     result->end = seconds_on(CLOCK_MONOTONIC);
     result->load_cpu = seconds_on(CLOCK_PROCESS_CPUTIME_ID) - load_cpu;
-    result->server_cpu =
-        server_cpu < 0 ? -1 : server_seconds(client) - server_cpu;
+    result->server_cpu = watched ? seconds_on(server_clock) - server_cpu : -1;
     if (result->messages == 0) {
-        fprintf(stderr, "load: not one whole reply in the window\n");
+        warnx("not one whole reply in the window");
         return -1;
     }
     return 0;
 }
 
 static int
-client_run_plan(Client *client)
+run(Client *client)
 {
-    if (client_open(client) != 0 || client_start(client) != 0) {
+    clockid_t server_clock = CLOCK_MONOTONIC;
+    if (client->plan->server != 0) {
+        errno = clock_getcpuclockid(client->plan->server, &server_clock);
+        if (errno != 0) {
+            warn("the CPU clock of the server");
+            return -1;
+        }
+    }
+    if (prepare(client) != 0 || open_all(client) != 0
+        || run_for(client, client->plan->warmup) != 0) {
         return -1;
     }
-    uint64_t warm = monotonic_ns() + (uint64_t)(client->plan->warmup * 1e9);
-    if (client_run_until(client, warm) != 0) {
-        return -1;
-    }
-    return client_measure(client);
+    return measure(client, server_clock);
 }
 
 int
-client_run(const ClientPlan *plan, ClientResult *result)
+client_run(const Plan *plan, Result *result)
 {
-    memset(result, 0, sizeof(*result));
+    *result = (Result){.memory = -1};
     Client *client = calloc(1, sizeof(Client));
     if (client == NULL) {
-        return fail("memory");
+        warn("memory");
+        return -1;
     }
     client->plan = plan;
     client->result = result;
     client->epoll = -1;
-    if (plan->server != 0) {
-        errno = clock_getcpuclockid(plan->server, &client->server_clock);
-        if (errno != 0) {
-            int status = fail("the CPU clock of the server");
-            free(client);
-            return status;
-        }
-    }
-    int status = client_run_plan(client);
-    client_close(client);
+    int status = run(client);
+    close_all(client);
     free(client);
     return status;
 }

@@ -17,21 +17,21 @@ int
 payload_init(Payload *payload, size_t size, bool lines)
 {
     size_t total = size * PAYLOAD_VARIANTS;
-    payload->size = size;
-    payload->bytes = malloc(total);
-    if (payload->bytes == NULL) {
+    unsigned char *bytes = malloc(total);
+    if (bytes == NULL) {
         return -1;
     }
+    *payload = (Payload){bytes, bytes, size, size};
     uint64_t state = 0x9E3779B97F4A7C15ULL;
     for (size_t i = 0; i < total; i++) {
         unsigned char byte = (unsigned char)(next_random(&state) >> 32);
         if (lines && byte == '\n') {
             byte = ' ';
         }
-        payload->bytes[i] = byte;
+        bytes[i] = byte;
     }
     for (size_t variant = 1; lines && variant <= PAYLOAD_VARIANTS; variant++) {
-        payload->bytes[variant * size - 1] = '\n';
+        bytes[variant * size - 1] = '\n';
     }
     return 0;
 }
@@ -39,6 +39,9 @@ payload_init(Payload *payload, size_t size, bool lines)
 void
 payload_free(Payload *payload)
 {
-    free(payload->bytes);
-    payload->bytes = NULL;
+    if (payload->replies != payload->messages) {
+        free(payload->replies);
+    }
+    free(payload->messages);
+    *payload = (Payload){0};
 }

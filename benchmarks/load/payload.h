@@ -12,19 +12,29 @@ enum {
 };
 
 typedef struct {
-    unsigned char *bytes; /* PAYLOAD_VARIANTS messages in a row; owned */
-    size_t size;          /* bytes of one message */
+    unsigned char *messages; /* PAYLOAD_VARIANTS in a row; owned */
+    unsigned char *replies;  /* what has to come back; owned, or `messages` */
+    size_t sent_size;        /* bytes of a message */
+    size_t reply_size;       /* bytes of its reply */
 } Payload;
 
-/* Fills the messages with pseudo-random bytes. As lines, each message ends with its only
- * newline. Returns 0, or -1 when there is no memory. */
+/* Fills the messages with pseudo-random bytes; they are to come back as they are. As lines,
+ * each message ends with its only newline. Returns 0, or -1 when there is no memory. */
 int payload_init(Payload *payload, size_t size, bool lines);
 void payload_free(Payload *payload);
 
 static inline const unsigned char *
 payload_message(const Payload *payload, uint64_t number)
 {
-    return payload->bytes + (number % PAYLOAD_VARIANTS) * payload->size;
+    return payload->messages
+           + (number % PAYLOAD_VARIANTS) * payload->sent_size;
+}
+
+static inline const unsigned char *
+payload_reply(const Payload *payload, uint64_t number)
+{
+    return payload->replies
+           + (number % PAYLOAD_VARIANTS) * payload->reply_size;
 }
 
 #endif
