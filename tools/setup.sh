@@ -4,8 +4,8 @@
 #
 #     tools/setup.sh [EXTRA...]       the extras of pyproject.toml: test demo bench lint
 #
-# bench also brings the event loops that pyaio is measured beside, those that there are for
-# the interpreter.
+# bench also brings the event loops that pyaio is measured beside, the programs that are
+# measured on them, and what the load is made with, as far as they are there.
 #
 # PYTHON  the interpreter to use (otherwise python3, or the newest python3.N)
 # VENV    the virtual environment (.venv)
@@ -101,14 +101,17 @@ package_of() {
     apt-get/venv) echo "python$PYTHON_VERSION-venv" ;;
     apt-get/compiler) echo gcc libc6-dev ;;
     apt-get/libuv) echo libuv1-dev ;;
+    apt-get/openssl) echo libssl-dev ;;
     dnf/headers) echo "python$PYTHON_VERSION-devel" ;;
     dnf/compiler) echo gcc ;;
     dnf/pkg-config) echo pkgconf-pkg-config ;;
     dnf/libuv) echo libuv-devel ;;
+    dnf/openssl) echo openssl-devel ;;
     apk/headers) echo python3-dev ;;
     apk/compiler) echo gcc musl-dev ;;
     apk/pkg-config) echo pkgconf ;;
     apk/libuv) echo libuv-dev ;;
+    apk/openssl) echo openssl-dev ;;
     brew/compiler) fail "there is no C compiler; install it with: xcode-select --install" ;;
     brew/pkg-config) echo pkgconf ;;
     brew/libuv) echo libuv ;;
@@ -265,17 +268,26 @@ install_requirements() {
     done
 }
 
-# Without one of them there is a column less, and the benchmarks say so: no reason to stop.
-install_rivals() {
-    ! is_current rivals "$PROJECT_KEY" || return 0
-    rivals=$(requirements rivals) || exit 1
-    for name in $rivals; do
-        say "Installing $name, to measure beside it"
+# Without one of them there is a column or a row less, and the benchmarks say so: no reason to stop.
+install_measured() {
+    ! is_current measured "$PROJECT_KEY" || return 0
+    measured=$(requirements rivals apps) || exit 1
+    for name in $measured; do
+        say "Installing $name, to measure it"
         # No sources: what has to be compiled first may need compilers of other languages.
         "$VENV/bin/python" -m pip install --quiet --only-binary :all: "$name" ||
             say "$name is left out: there is no package of it for this interpreter and system"
     done
-    stamp rivals "$PROJECT_KEY"
+    stamp measured "$PROJECT_KEY"
+}
+
+# wrk, and OpenSSL's headers for the programs in C, which are for Linux. Each in a subshell, as
+# install_packages ends what it is called from.
+install_load() {
+    [ "$(uname)" = Linux ] || return 0
+    have wrk || (install_packages wrk) || say "Going on without wrk"
+    "${PKG_CONFIG:-pkg-config}" --exists openssl || (install_packages openssl) ||
+        say "Going on without OpenSSL's headers, and so without a load for servers"
 }
 
 # ---- pyaio itself ----
@@ -329,7 +341,11 @@ main() {
     fi
     mkdir -p "$STAMPS"
     install_requirements "$@"
-    case " $* " in *" bench "*) install_rivals ;; esac
+    case " $* " in *" bench "*)
+        install_measured
+        install_load
+        ;;
+    esac
     install_project
     say "Ready: $("$VENV/bin/python" -V) in $VENV"
 }
