@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from . import (
-    build,
     machine,
+    needs,
     peers,
     probing,
     runner,
@@ -126,25 +126,6 @@ def usable_peers(names: list[str], explicit: bool, console: Console) -> list[pro
     return [found for found in probes if not found.problem]
 
 
-def buildable(chosen: list[Workload], names: list[str], console: Console) -> list[Workload]:
-    """Builds the C programs; leaves out what cannot be measured without them."""
-    if any(entry.load for entry in chosen):
-        try:
-            build.build(build.LOAD)
-        except build.BuildError as problem:
-            console.print(f"[yellow]No network rows:[/] {escape(str(problem))}")
-            chosen = [entry for entry in chosen if entry.load is None]
-    floors = {entry.floor for entry in chosen if entry.floor}
-    for floor in sorted(floors) if peers.FLOOR in names else []:
-        try:
-            build.build(build.FLOORS[floor])
-        except build.BuildError as problem:
-            console.print(f"[yellow]No floor for {floor}:[/] {escape(str(problem))}")
-            names.remove(peers.FLOOR)
-            break
-    return chosen
-
-
 def _progress(console: Console) -> Progress:
     # Drawn by hand between samples: a thread that redraws would run beside what is measured.
     return Progress(
@@ -165,9 +146,9 @@ def measure(plan: runner.Plan, sampler: Sampler, results: Results, console: Cons
         bar = progress.add_task("", total=plan.total, doing="")
         taken = 0
 
-        def on_sample(round_: int, entry: Workload, peer: peers.Peer) -> None:
+        def on_sample(what: str, entry: Workload, peer: peers.Peer) -> None:
             nonlocal taken
-            doing = f"round {round_ + 1}: {entry.key}, {peer.label}"
+            doing = f"{what}: {entry.key}, {peer.label}"
             progress.update(bar, completed=taken, doing=doing, refresh=True)
             taken += 1
 
@@ -206,7 +187,9 @@ def run(options: argparse.Namespace, arguments: list[str], console: Console) -> 
     cores = Cores.choose()
     probes = usable_peers(options.chosen, bool(options.peers), console)
     names = [found.name for found in probes]
-    chosen = buildable(options.workloads, names, console)
+    chosen = needs.measurable(
+        options.workloads, names, lambda text: console.print(f"[yellow]{escape(text)}[/]")
+    )
     plan = runner.Plan(chosen, runner.prepared(names), options.rounds)
     if not plan.total:
         sys.exit("No workload of this choice can be measured by these peers.")

@@ -105,7 +105,9 @@ def _package(name: str) -> list[str]:
 def _module_flags() -> list[str]:
     folder = sysconfig.get_path("include")
     if not Path(folder, "Python.h").exists():
-        raise BuildError(f"Python.h, which the floor of a switch is built with, is not in {folder}.")
+        raise BuildError(
+            f"Python.h, which the floor of a switch is built with, is not in {folder}."
+        )
     # macOS leaves the interpreter's symbols to be found when the module is loaded.
     late = ["-undefined", "dynamic_lookup"] if sysconfig.get_platform().startswith("mac") else []
     return ["-shared", "-fPIC", f"-I{folder}", *late]

@@ -183,11 +183,11 @@ def draw(rows: list[Row], results: Results, title: str, files: list[Path]) -> No
 def _draw_lines(axes: Any, rows: list[Row], peers: list[str]) -> None:
     """One kind of growth: a line for each peer, both axes logarithmic."""
     for name in peers:
-        rates = {row.workload.size: row.rate(name) for row in rows}
-        points = [(size, rate.median) for size, rate in rates.items() if rate is not None]
+        costs = {row.workload.size: row.cost(name) for row in rows}
+        points = [(size, cost) for size, cost in costs.items() if cost is not None]
         axes.loglog(
             [size for size, _ in points],
-            [rows[0].workload.unit.show(rate) for _, rate in points],
+            [cost for _, cost in points],
             color=PEERS[name].colour,
             linewidth=2.2 if name == OURS else 1.4,
             marker="o",
@@ -213,7 +213,7 @@ def draw_growth(rows: list[Row], results: Results, files: list[Path]) -> None:
         figure, (panels,) = plt.subplots(1, len(kinds), figsize=(WIDTH, height), squeeze=False)
         for axes, members in zip(panels, kinds.values(), strict=True):
             _draw_lines(axes, members, peers)
-        panels[0].set_ylabel(f"{rows[0].workload.unit.name} an operation", fontsize=8)
+        panels[0].set_ylabel("ns an operation", fontsize=8)
         head = 1 - (height - LINES_HEIGHT + HEAD) / height
         figure.subplots_adjust(left=0.07, right=RIGHT, top=head, bottom=0.2, wspace=0.18)
         title = "growth: what an operation costs (lower is faster)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from .peers import BASE, FLOOR, OURS, PEERS
+from .peers import BASE, FLOOR, OURS, PEERS, UVLOOP
 from .results import Row
 from .stats import Summary
 from .workload import TIMES, Goal
@@ -53,7 +53,14 @@ def verdicts(row: Row) -> list[Verdict]:
     if rival == BASE and goal.asyncio is None:
         wanted.pop(0)  # the next line says the same
     found = [_beside(row, wish, other) for wish, other in wanted]
-    further = [_p99_beside(row, goal, rival), _p99(row, goal), _kept(row, goal)]
+    further = [
+        _less(row, "p99_us", "p99", goal.p99_rival and 1 / goal.p99_rival, rival),
+        _less(row, "p99_us", "p99", goal.p99_uvloop, UVLOOP),
+        _less(row, "memory", "memory", goal.memory_uvloop, UVLOOP),
+        _less(row, "cpu_us", "CPU", goal.cpu_least, row.least("cpu_us")),
+        _p99(row, goal),
+        _kept(row, goal),
+    ]
     return [verdict for verdict in found + further if verdict is not None]
 
 
@@ -74,17 +81,19 @@ def _p99(row: Row, goal: Goal) -> Verdict | None:
     return Verdict(f"p99 {found:.0f}", goal=f"{goal.p99_us:g}", margin=goal.p99_us / found - 1)
 
 
-def _p99_beside(row: Row, goal: Goal, rival: str | None) -> Verdict | None:
-    """Our latency beside that of the rival with the best rate."""
-    if goal.p99_rival is None:
+def _less(
+    row: Row, figure: str, name: str, wanted: float | None, other: str | None
+) -> Verdict | None:
+    """A figure that is to be at most so many times another's."""
+    if wanted is None:
         return None
-    wish = f"p99 {TIMES}{goal.p99_rival:.3g}"
-    ratio = row.ratio(OURS, rival, "p99_us") if rival else None
-    if rival is None or ratio is None:
-        return Verdict("-", "any rival", wish)
-    times = 1 / ratio.median
-    found = f"p99 {TIMES}{times:.2f}{spread(ratio)}"
-    return Verdict(found, PEERS[rival].label, wish, times / goal.p99_rival - 1)
+    wish = f"{name} at most {TIMES}{wanted:.3g}"
+    against = PEERS[other].label if other else "any rival"
+    ratio = row.ratio(OURS, other, figure) if other else None
+    if ratio is None:
+        return Verdict("-", against, wish)
+    found = f"{name} {TIMES}{ratio.median:.2f}{spread(ratio)}"
+    return Verdict(found, against, wish, wanted / ratio.median - 1)
 
 
 def _kept(row: Row, goal: Goal) -> Verdict | None:

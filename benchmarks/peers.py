@@ -88,5 +88,5 @@ _ALL = (
     Peer("floor", "#333333", None, title="floor"),
 )
 PEERS = {peer.name: peer for peer in _ALL}
-OURS, BASE, FLOOR = "pyaio", "asyncio", "floor"
+OURS, BASE, UVLOOP, FLOOR = "pyaio", "asyncio", "uvloop", "floor"
 NOT_LOOPS = frozenset({FLOOR})

@@ -17,9 +17,10 @@ from .workload import TIMES, Unit
 LEGEND = (
     "Time an operation or operations a second: median of the rounds, ± half their reach. "
     "Below it, for servers: CPU time of the server a message; p50, p99: what 50 and 99 of 100 "
-    "replies took, in µs; for work that is not bound to one core: CPU time of the loop's process "
-    "an operation. kept: the share of its speed alone that the other thread has. grown: what an "
-    "operation costs beside one of the first row of its kind."
+    "replies took, in µs; kB each: memory that a connection takes; for work that is not bound to "
+    "one core: CPU time of the loop's process an operation. kept: the share of its speed alone "
+    "that the other thread has. grown: what an operation costs beside one of the first row of its "
+    "kind, for servers in CPU time."
 )
 DISPENSABLE = ("asyncio-no-mmap", "aiofastnet", "rloop", "rsloop", "zuvloop", "uvloop", FLOOR)
 """Columns that a narrow terminal goes without, in this order; results.json has them all."""
@@ -68,6 +69,9 @@ def _second_lines(row: Row, peer: str) -> list[str]:
         latency = row.extra(peer, f"{key}_us")
         if latency is not None:
             lines.append(f"{key} {number(latency)}")
+    memory = row.extra(peer, "memory")
+    if memory is not None:
+        lines.append(f"{memory / 1000:.3g} kB each")
     if growth is not None:
         lines.append(f"grown {TIMES}{growth.median:.2f}")
     kept = row.extra(peer, "kept")

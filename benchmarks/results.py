@@ -39,15 +39,25 @@ class Row:
         values = [s.extra[key] for s in self.samples.get(peer, []) if key in s.extra]
         return median(values) if values else None
 
-    def ratio(self, peer: str, other: str, key: str = "") -> Summary | None:
-        """How many times the rate of the other, or another of its figures, paired by round."""
-        return paired_ratio(self.samples.get(peer, []), self.samples.get(other, []), key)
+    def ratio(self, peer: str, other: str, figure: str = "rate") -> Summary | None:
+        """How many times a figure of the other, paired by round."""
+        return paired_ratio(self.samples.get(peer, []), self.samples.get(other, []), figure)
 
     def growth(self, peer: str) -> Summary | None:
         """How many times what an operation costs in the row of the smallest size."""
         if self.smallest is None:
             return None
-        return paired_ratio(self.smallest.samples.get(peer, []), self.samples.get(peer, []))
+        first, here = self.smallest.samples.get(peer, []), self.samples.get(peer, [])
+        if self.workload.load is not None:
+            return paired_ratio(here, first, "cpu_us")
+        return paired_ratio(first, here)
+
+    def cost(self, peer: str) -> float | None:
+        """What an operation costs, in ns: its time; of a server the CPU time."""
+        rate, cpu = self.rate(peer), self.cpu_us(peer)
+        if rate is None or cpu is None:
+            return None
+        return 1e3 * cpu.median if self.workload.load else 1e9 / rate.median
 
     def best_rival(self) -> str | None:
         """The fastest loop that is not ours."""
@@ -57,6 +67,15 @@ class Row:
             if name != OURS and name not in NOT_LOOPS and samples
         }
         return max(rates, key=rates.__getitem__) if rates else None
+
+    def least(self, figure: str) -> str | None:
+        """Whoever has the least of it, ours not among them; the floor may be."""
+        found = {
+            name: median(values)
+            for name, samples in self.samples.items()
+            if name != OURS and (values := [v for s in samples if (v := s.figure(figure))])
+        }
+        return min(found, key=found.__getitem__) if found else None
 
     def load_bound(self) -> list[str]:
         """Peers whose figure is the load generator's limit rather than their own."""

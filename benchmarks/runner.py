@@ -11,7 +11,8 @@ from .results import Results
 from .sampling import SampleError, Sampler
 from .workload import Workload
 
-OnSample = Callable[[int, Workload, Peer], None]
+OnSample = Callable[[str, Workload, Peer], None]
+"""Told what comes next."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def run(plan: Plan, sampler: Sampler, results: Results, on_sample: OnSample) -> 
         for round_ in range(plan.rounds):
             pairs = plan.pairs()
             for workload, peer in pairs if round_ % 2 == 0 else reversed(pairs):
-                on_sample(round_, workload, peer)
+                on_sample(f"round {round_ + 1}", workload, peer)
                 _one(sampler, results, workload, peer, round_)
     except KeyboardInterrupt:
         return False

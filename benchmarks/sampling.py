@@ -15,16 +15,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from . import build
+from . import build, certificates, loads
 from .peers import FLOOR, Peer
 from .workload import Load, Workload
 
 ROOT = Path(__file__).resolve().parent.parent
-WARMUP = 0.2  # seconds of load before counting starts
 LIMIT = 120.0  # seconds that a process may take beyond what it was asked to measure
 # What would make a loop slower than its users have it, and would do so for some peers only.
 DEBUG_VARIABLES = ("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONTRACEMALLOC", "PYTHONMALLOC")
-ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)(: |$)|load: |floor: ")
+ERROR_LINE = re.compile(r"[\w.]+(Error|Exception|Interrupt|Exit)(: |$)|load: |floor-\w+: ")
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,12 @@ class Sample:
     def cpu_us(self) -> float:
         """CPU time of an operation, in microseconds."""
         return self.cpu / self.operations * 1e6
+
+    def figure(self, name: str) -> float | None:
+        """The rate, `cpu_us`, or what is called so in `extra`; None where it was not measured."""
+        if name in ("rate", "cpu_us"):
+            return float(getattr(self, name))
+        return self.extra.get(name)
 
     def as_json(self) -> dict[str, Any]:
         """For results.json."""
@@ -88,6 +93,13 @@ def environment(peer: Peer, workload: Workload) -> dict[str, str]:
 def worker_command(peer: Peer, workload: Workload, *options: str) -> list[str]:
     """The command line of `worker.py`."""
     return [sys.executable, "-m", "benchmarks.worker", peer.name, workload.id, *options]
+
+
+def floor_command(name: str, cpu: int | None, identity: str = "") -> list[str]:
+    """The command line of a server in C; with an identity it speaks TLS."""
+    floor = build.FLOORS[name]
+    command = [str(build.build(floor)), *floor.arguments, "" if cpu is None else str(cpu)]
+    return [*command, identity] if identity else command
 
 
 def _pin(cpu: int | None) -> list[str]:
@@ -150,12 +162,18 @@ class Child:
         lines = output.strip().splitlines()
         return self._read(lines[-1]) if lines else {}
 
+    def _said(self) -> list[str]:
+        self.errors.seek(0)
+        return [line.strip() for line in self.errors if line.strip()]
+
+    def last_error(self) -> str:
+        """The last line on its stderr that names an error; empty where none does."""
+        errors = [line for line in self._said() if ERROR_LINE.match(line)]
+        return errors[-1] if errors else ""
+
     def why(self) -> str:
         """Why it failed: the last line that names an error, else the last that it said."""
-        self.errors.seek(0)
-        lines = [line.strip() for line in self.errors if line.strip()]
-        errors = [line for line in lines if ERROR_LINE.match(line)]
-        last = (errors or lines or ["it said nothing"])[-1]
+        last = self.last_error() or (self._said() or ["it said nothing"])[-1]
         status = self.process.returncode
         if self.stopped:
             return f"not done in {self.limit:.0f} s: {last}"
@@ -178,73 +196,64 @@ class Sampler:
 
     def take(self, peer: Peer, workload: Workload, round_: int) -> Sample:
         """One sample. Raises SampleError when the process fails, BuildError without a compiler."""
+        return Sample(round=round_, **self._take(peer, workload))
+
+    def _take(self, peer: Peer, workload: Workload, *options: str) -> dict[str, Any]:
         if workload.load is not None:
-            return self._take_server(peer, workload, workload.load, round_)
-        options = ["--seconds", str(self.seconds)]
-        if workload.pinned:
-            options += _pin(self.cores.server)
-        command = worker_command(peer, workload, *options)
+            return self._take_server(peer, workload, workload.load, *options)
+        if not workload.beside:
+            return self._take_body(peer, workload, *options)
+        with self._server_beside(workload) as port:
+            return self._take_body(peer, workload, "--port", str(port), *options)
+
+    def _take_body(self, peer: Peer, workload: Workload, *options: str) -> dict[str, Any]:
+        pin = _pin(self.cores.server) if workload.pinned else []
+        seconds = ["--seconds", str(self.seconds)]
+        command = worker_command(peer, workload, *seconds, *pin, *options)
         with _process(command, environment(peer, workload), LIMIT + 20 * self.seconds) as child:
-            found = child.result()
-        return Sample(round=round_, **found)
+            return child.result()
 
-    def _server_command(self, peer: Peer, workload: Workload) -> list[str]:
-        if peer.name != FLOOR:
-            return worker_command(peer, workload, *_pin(self.cores.server))
-        program = build.build(build.FLOORS[workload.floor])
-        return [str(program), *_pin(self.cores.server)[1:]]
+    @contextmanager
+    def _server_beside(self, workload: Workload) -> Iterator[int]:
+        """A server in C on the load's core, for a client that is measured; yields its port."""
+        command = floor_command(workload.beside, self.cores.load)
+        with _process(command, dict(os.environ), LIMIT + 20 * self.seconds) as server:
+            yield server.line()["port"]
 
-    def _take_server(self, peer: Peer, workload: Workload, load: Load, round_: int) -> Sample:
-        command = self._server_command(peer, workload)
+    def _server_command(self, peer: Peer, workload: Workload, *options: str) -> list[str]:
+        tls = workload.load is not None and workload.load.tls
+        identity = str(certificates.make().identity) if tls else ""
+        if peer.name == FLOOR:
+            return floor_command(workload.floor, self.cores.server, identity)
+        pin = _pin(self.cores.server)
+        return worker_command(peer, workload, *pin, "--identity", identity, *options)
+
+    def _take_server(
+        self, peer: Peer, workload: Workload, load: Load, *options: str
+    ) -> dict[str, Any]:
+        command = self._server_command(peer, workload, *options)
         limit = LIMIT + self.seconds
         with _process(command, environment(peer, workload), limit) as server:
-            load_command = self._load_command(load, server.line()["port"], server.process.pid)
+            address = server.line()
+            load_command = loads.command(load, address, server.process.pid, self.seconds)
+            load_command += _pin(self.cores.load)
             with _process(load_command, dict(os.environ), limit) as client:
                 try:
-                    found = client.result()
+                    report = client.result()
                 except SampleError as problem:
                     raise self._blame(server, problem) from None
-            window = json.dumps({"start": found["start"], "end": found["end"]})
+            window = json.dumps({"start": report["start"], "end": report["end"]})
             extra = server.result(window).get("extra", {})
-        return _sample_of_load(found, extra, round_)
+        found = loads.figures(load, report)
+        found["extra"] |= extra
+        return found
 
     @staticmethod
     def _blame(server: Child, problem: SampleError) -> SampleError:
-        """The load failed; where the server has crashed, that is the reason."""
+        """The load failed; what the server has said of it, or that it has crashed, says more."""
         try:
             server.process.wait(0.5)
         except subprocess.TimeoutExpired:
-            return problem
+            said = server.last_error()
+            return SampleError(f"{said} ({problem})") if said else problem
         return SampleError(server.why())
-
-    def _load_command(self, load: Load, port: int, server: int) -> list[str]:
-        program = build.build(build.LOAD)
-        options = {
-            "port": port,
-            "connections": load.connections,
-            "size": load.size,
-            "mode": load.mode,
-            "seconds": self.seconds,
-            "warmup": WARMUP,
-            "pid": server,
-        }
-        command = [str(program)]
-        for name, value in options.items():
-            command += [f"--{name}", str(value)]
-        return command + _pin(self.cores.load)
-
-
-def _sample_of_load(found: dict[str, Any], extra: dict[str, float], round_: int) -> Sample:
-    seconds = found["end"] - found["start"]
-    shares = {
-        "server_share": found["server_cpu"] / seconds,
-        "load_share": found["load_cpu"] / seconds,
-    }
-    latency = {key: value for key, value in found.items() if key.endswith("_us")}
-    return Sample(
-        round=round_,
-        operations=found["messages"],
-        seconds=seconds,
-        cpu=found["server_cpu"],
-        extra={**latency, **shares, **extra},
-    )

@@ -41,16 +41,15 @@ def summary(values: Iterable[float]) -> Summary | None:
     return Summary(median(ordered), ordered[0], ordered[-1], len(ordered))
 
 
-def paired_ratio(ours: list[Sample], theirs: list[Sample], key: str = "") -> Summary | None:
-    """Our rate (or what `key` names in `extra`) by theirs, each round for itself.
+def paired_ratio(ours: list[Sample], theirs: list[Sample], figure: str = "rate") -> Summary | None:
+    """One of our figures (see Sample.figure) by theirs, each round for itself.
 
     So what slows a whole round cancels. Rounds that lack one of the two do not count.
     """
-    mine, other = _by_round(ours, key), _by_round(theirs, key)
+    mine, other = _by_round(ours, figure), _by_round(theirs, figure)
     return summary(mine[round_] / other[round_] for round_ in mine if other.get(round_))
 
 
-def _by_round(samples: list[Sample], key: str) -> dict[int, float]:
-    if not key:
-        return {sample.round: sample.rate for sample in samples}
-    return {sample.round: sample.extra[key] for sample in samples if key in sample.extra}
+def _by_round(samples: list[Sample], figure: str) -> dict[int, float]:
+    found = {sample.round: sample.figure(figure) for sample in samples}
+    return {round_: value for round_, value in found.items() if value is not None}

@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from . import (
@@ -28,6 +29,7 @@ from . import (
 from .workload import TABLE, Run, Workload
 
 Body = Callable[[Run], Any]
+NewRun = Callable[[int, float], Run]
 
 
 def _measured(run: Run, started: float, cpu: float, done: int) -> dict[str, Any]:
@@ -111,23 +113,23 @@ class Sizing:
         return False
 
 
-async def _measure_inside(workload: Workload, sizing: Sizing, new_loop: peers.LoopFactory) -> Any:
+async def _measure_inside(workload: Workload, sizing: Sizing, new_run: NewRun) -> Any:
     if workload.timed:
-        await _call(workload.body, Run(0, sizing.seconds / 10, new_loop), True)
+        await _call(workload.body, new_run(0, sizing.seconds / 10), True)
     while True:
         while not sizing.ready:
-            sizing.learn(await _call(workload.body, Run(sizing.n, 0, new_loop), False))
-        run = Run(sizing.n, sizing.seconds, new_loop)
+            sizing.learn(await _call(workload.body, new_run(sizing.n, 0), False))
+        run = new_run(sizing.n, sizing.seconds)
         result = await _call(workload.body, run, workload.timed)
         if sizing.accepts(result):
             return result
 
 
-def _measure_plain(body: Body, sizing: Sizing, new_loop: peers.LoopFactory) -> dict[str, Any]:
+def _measure_plain(body: Body, sizing: Sizing, new_run: NewRun) -> dict[str, Any]:
     while True:
         while not sizing.ready:
-            sizing.learn(_call_plain(body, Run(sizing.n, 0, new_loop)))
-        result = _call_plain(body, Run(sizing.n, sizing.seconds, new_loop))
+            sizing.learn(_call_plain(body, new_run(sizing.n, 0)))
+        result = _call_plain(body, new_run(sizing.n, sizing.seconds))
         if sizing.accepts(result):
             return result
 
@@ -140,16 +142,17 @@ def _driven(workload: Workload) -> Body:
     return lambda run: drive(workload.body(run))
 
 
-def measure(peer: peers.Peer, workload: Workload, seconds: float) -> dict[str, Any]:
+def measure(peer: peers.Peer, workload: Workload, seconds: float, port: int) -> dict[str, Any]:
     """One sample of a workload that needs no load from outside."""
     sizing = Sizing(workload, seconds)
+    new_loop = peer.make() if peer.make else asyncio.new_event_loop
+    new_run = partial(Run, new_loop=new_loop, port=port)
     if peer.make is None:
-        return _measure_plain(_driven(workload), sizing, asyncio.new_event_loop)
-    new_loop = peer.make()
+        return _measure_plain(_driven(workload), sizing, new_run)
     if not inspect.iscoroutinefunction(workload.body):
-        return _measure_plain(workload.body, sizing, new_loop)
+        return _measure_plain(workload.body, sizing, new_run)
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        return runner.run(_measure_inside(workload, sizing, new_loop))
+        return runner.run(_measure_inside(workload, sizing, new_run))
 
 
 def _wait_for_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[str]) -> None:
@@ -159,25 +162,39 @@ def _wait_for_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[str]) -
         loop.call_soon_threadsafe(ended.set_result, text)
 
 
-async def _serve(workload: Workload, new_loop: peers.LoopFactory) -> dict[str, Any]:
-    run = Run(0, 0, new_loop, workload.load)
+def _address(server: Any) -> dict[str, Any]:
+    """Where it listens, as the load generator calls it."""
+    name = server.sockets[0].getsockname()
+    return {"path": name} if isinstance(name, str) else {"port": name[1]}
+
+
+async def _serve(workload: Workload, run: Run) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[str] = loop.create_future()
     server = await workload.body(run)
     threading.Thread(target=_wait_for_end, args=(loop, ended), daemon=True).start()
-    print(json.dumps({"port": server.sockets[0].getsockname()[1]}), flush=True)
+    print(json.dumps(_address(server)), flush=True)
     window = json.loads(await ended or "{}")
     server.close()
     await asyncio.sleep(0.01)  # the connections, closed by the load, end before the loop does
     return run.at_end(window["start"], window["end"]) if run.at_end and window else {}
 
 
-def serve(peer: peers.Peer, workload: Workload) -> dict[str, Any]:
+def serve(peer: peers.Peer, workload: Workload, identity: str) -> dict[str, Any]:
     """A server for the load generator, until stdin ends; returns its own findings."""
     assert peer.make is not None
     new_loop = peer.make()
+    run = Run(0, 0, new_loop, workload.load, identity=identity)
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        return {"extra": runner.run(_serve(workload, new_loop))}
+        return {"extra": runner.run(_serve(workload, run))}
+
+
+def take(peer: peers.Peer, options: argparse.Namespace) -> dict[str, Any]:
+    """One sample, of a server or of a body."""
+    workload = TABLE[options.workload]
+    if workload.load is not None:
+        return serve(peer, workload, options.identity)
+    return measure(peer, workload, options.seconds, options.port)
 
 
 def main() -> None:
@@ -187,6 +204,8 @@ def main() -> None:
     parser.add_argument("workload", nargs="?", choices=TABLE)
     parser.add_argument("--seconds", type=float, default=0.3)
     parser.add_argument("--cpu", type=int, help="the core to stay on")
+    parser.add_argument("--identity", default="", help="of a TLS server: key and certificate")
+    parser.add_argument("--port", type=int, default=0, help="where the server beside listens")
     parser.add_argument("--probe", action="store_true", help="only tell the peer's version")
     options = parser.parse_args()
     if options.cpu is not None:
@@ -196,10 +215,8 @@ def main() -> None:
         from .probing import versions  # slow to load, and not needed otherwise
 
         result: dict[str, Any] = versions(peer.name)
-    elif TABLE[options.workload].load is not None:
-        result = serve(peer, TABLE[options.workload])
     else:
-        result = measure(peer, TABLE[options.workload], options.seconds)
+        result = take(peer, options)
     print(json.dumps(result), flush=True)
 
 

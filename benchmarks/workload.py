@@ -28,11 +28,11 @@ class Unit:
     scale: float = 0.0
     """Units of time in a second; 0 where the rate itself is shown."""
     per: int = 1
-    """How many operations the shown time is for."""
+    """How many operations the shown time is for, or make one of what the shown rate counts."""
 
     def show(self, rate: float) -> float:
         """The figure that people read, from operations a second."""
-        return self.scale * self.per / rate if self.scale else rate
+        return self.scale * self.per / rate if self.scale else rate / self.per
 
 
 NS = Unit("ns", 1e9)
@@ -53,18 +53,33 @@ class Goal:
     p99_us: float | None = None
     """Latency that 99 of 100 messages stay below."""
     p99_rival: float | None = None
-    """How many times shorter that latency is than the best rival's; 1: as good."""
+    """How many times shorter p99 is than that of the rival with the best rate; 1: as good."""
+    p99_uvloop: float | None = None
+    """At most this many times uvloop's p99."""
+    memory_uvloop: float | None = None
+    """At most this many times the memory that a connection takes of uvloop."""
+    cpu_least: float | None = None
+    """At most this many times the least CPU time a message of all, the floor among them."""
     kept: float | None = None
     """Share of its speed alone that a CPU-bound thread keeps."""
 
 
 @dataclass(frozen=True)
 class Load:
-    """What the load generator does to a server."""
+    """What the load does to a server; `load/main.c` and `wrk.py` have it as options."""
 
     connections: int
-    size: int
+    size: int = 1024
+    """Bytes of a message; of what wrk is answered."""
     mode: str = "echo"
+    """One of those of `load/main.c`, or wrk."""
+    active: int = 0
+    """How many connections have a message in flight at a time; 0: all."""
+    unix: bool = False
+    udp: bool = False
+    tls: bool = False
+    resume: bool = False
+    """TLS sessions are resumed."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,11 @@ class Workload:
     else `send`, the body's coroutine sent None by a loop in C; empty where there is none."""
     size: int = 0
     """How many there are of what grows; 0 where nothing does."""
+    beside: str = ""
+    """A server in C, by its name in `build.FLOORS`, that runs on the load's core while a body
+    without a load is measured; its port is `run.port`."""
+    needs_packages: tuple[str, ...] = ()
+    """Modules that have to be installed, apart from the standard library."""
     grows_from: str = ""
     """The row (its id) of the smallest size, which shows how the cost has grown since."""
     needs: tuple[int, int] = (3, 11)
@@ -124,11 +144,18 @@ class Run:
         seconds: float,
         new_loop: Callable[[], asyncio.AbstractEventLoop],
         load: Load | None = None,
+        *,
+        port: int = 0,
+        identity: str = "",
     ) -> None:
         self.n = n
         self.seconds = seconds
         self.new_loop = new_loop
         self.load = load
+        self.port = port
+        """Where the server `beside` listens."""
+        self.identity = identity
+        """PEM file of the server's key and certificate; empty without TLS."""
         self.extra: dict[str, float] = {}
         """Figures beside the rate, for the report."""
         self.at_end: Callable[[float, float], dict[str, float]] | None = None

@@ -6,6 +6,12 @@ from . import (  # noqa: F401, I001  (the report's order)
     threads,
     growth,
     processes,
+    names,
     echo,
+    tls,
+    connections,
+    bulk,
+    datagrams,
+    apps,
     fairness,
 )

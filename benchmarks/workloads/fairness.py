@@ -6,7 +6,7 @@ import asyncio
 
 from ..burner import Burner, speed_alone
 from ..workload import TIMES, Goal, Load, Run
-from .echo import add_echo, serve_protocol
+from .servers import add_server, serve_protocol
 
 LOAD = Load(connections=10, size=1024)
 
@@ -37,27 +37,27 @@ async def beside_connections(run: Run) -> asyncio.Server:
     return await serve_protocol(run)
 
 
-add_echo(
+add_server(
+    "fairness",
     "echo-beside-yielding-task",
     f"Protocol 1 KiB {TIMES} 10 beside a yielding task",
     beside_yielding_task,
     LOAD,
-    group="fairness",
     goal=Goal(rival=1.0, p99_rival=1.0),
 )
-add_echo(
+add_server(
+    "fairness",
     "echo-beside-thread",
     f"Protocol 1 KiB {TIMES} 10 beside a CPU-bound thread",
     beside_thread,
     LOAD,
-    group="fairness",
     goal=Goal(rival=1.8, p99_us=1000, kept=0.45),
 )
-add_echo(
+add_server(
+    "fairness",
     "echo-beside-1000-connections",
     f"Protocol 1 KiB {TIMES} 1000, all busy",
     beside_connections,
     Load(connections=1000, size=1024),
-    group="fairness",
     tags=["recv"],
 )

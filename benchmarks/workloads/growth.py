@@ -1,4 +1,4 @@
-"""What an operation costs as the number of tasks, timers and callbacks grows.
+"""What an operation costs as the number of tasks, timers, callbacks and connections grows.
 
 Each size is ten times the one before. Flat is what to hope for; log n is what a heap of timers
 costs.
@@ -10,12 +10,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from ..workload import Run, Workload, register
+from ..workload import NS, Load, Run, Workload, register
 from .scheduling import fire_timers
+from .servers import add_server, serve_protocol
 
 SIZES = (100, 1_000, 10_000, 100_000, 1_000_000)
 AT_ONCE = 1_000_000
 """From this size on the number of operations is fixed, as the warm-up would take too long."""
+CONNECTIONS = (1, 10, 100, 1_000, 10_000)
 TIMERS, TIMERS_BATCH = 100_000, 1_000
 
 
@@ -105,3 +107,22 @@ _add("tasks", "{} tasks", tasks)
 # Fixed for all sizes: each warm-up sets all the waiting timers anew.
 _add("timers", "a timer beside {} others", timers, fixed=TIMERS, grain=TIMERS_BATCH)
 _add("callbacks", "{} callbacks", callbacks)
+
+
+async def connections(run: Run) -> asyncio.Server:
+    """So many connections, each with a message of 1 KiB in flight: the server's CPU time."""
+    return await serve_protocol(run)
+
+
+for _count in CONNECTIONS:
+    add_server(
+        "growth",
+        f"connections-{_short(_count)}",
+        f"{_count:,} connection{'s' * (_count > 1)}",
+        connections,
+        Load(_count),
+        unit=NS,
+        size=_count,
+        grows_from="growth/connections-1" if _count > 1 else "",
+        tags=["recv"],
+    )

@@ -134,7 +134,14 @@ async def create_task_eager(run: Run) -> int:
     return done
 
 
-@workload("tasks", "gather of 100", goal=Goal(rival=1.25), grain=MANY, level=QUICK, headline=True)
+@workload(
+    "tasks",
+    "gather of 100",
+    goal=Goal(rival=1.25),
+    grain=MANY,
+    level=QUICK,
+    headline=True,
+)
 async def gather_100(run: Run) -> int:
     """asyncio.gather of 100 coroutines that return at once; an operation is one of them."""
     done = 0
