@@ -190,7 +190,7 @@ def run(options: argparse.Namespace, arguments: list[str], console: Console) -> 
     chosen = needs.measurable(
         options.workloads, names, lambda text: console.print(f"[yellow]{escape(text)}[/]")
     )
-    plan = runner.Plan(chosen, runner.prepared(names), options.rounds)
+    plan = runner.Plan(chosen, runner.prepared(names), options.rounds, not options.quick)
     if not plan.total:
         sys.exit("No workload of this choice can be measured by these peers.")
     if not cores.apart and any(entry.load for entry in chosen):

@@ -1,6 +1,6 @@
 """Compiles the C programs beside this file when they are needed, into `build/benchmarks/`.
 
-One of them is no program but an extension module, built for the running interpreter.
+Two of them are no programs but extension modules, built for the running interpreter.
 """
 
 from __future__ import annotations
@@ -59,6 +59,9 @@ class Program:
 LOAD = Program("load", ("load/*.c", *CONNECTED), "openssl")
 
 
+STACKS = Program("stacks", ("stacks/stacks.c",), module=True)
+
+
 def _server(answer: str) -> Program:
     return Program("floor-server", ("floor/server.c", *CONNECTED), "openssl", arguments=(answer,))
 
@@ -105,9 +108,7 @@ def _package(name: str) -> list[str]:
 def _module_flags() -> list[str]:
     folder = sysconfig.get_path("include")
     if not Path(folder, "Python.h").exists():
-        raise BuildError(
-            f"Python.h, which the floor of a switch is built with, is not in {folder}."
-        )
+        raise BuildError(f"Python.h, which extension modules are built with, is not in {folder}.")
     # macOS leaves the interpreter's symbols to be found when the module is loaded.
     late = ["-undefined", "dynamic_lookup"] if sysconfig.get_platform().startswith("mac") else []
     return ["-shared", "-fPIC", f"-I{folder}", *late]

@@ -20,7 +20,8 @@ LEGEND = (
     "replies took, in µs; kB each: memory that a connection takes; for work that is not bound to "
     "one core: CPU time of the loop's process an operation. kept: the share of its speed alone "
     "that the other thread has. grown: what an operation costs beside one of the first row of its "
-    "kind, for servers in CPU time."
+    "kind, for servers in CPU time. loop: the share of pyaio's time that the loop can change; the "
+    "rest is Python code that every loop runs."
 )
 DISPENSABLE = ("asyncio-no-mmap", "aiofastnet", "rloop", "rsloop", "zuvloop", "uvloop", FLOOR)
 """Columns that a narrow terminal goes without, in this order; results.json has them all."""
@@ -74,6 +75,8 @@ def _second_lines(row: Row, peer: str) -> list[str]:
         lines.append(f"{memory / 1000:.3g} kB each")
     if growth is not None:
         lines.append(f"grown {TIMES}{growth.median:.2f}")
+    if peer == OURS and row.loop_share is not None:
+        lines.append(f"loop {row.loop_share:.0%}")
     kept = row.extra(peer, "kept")
     if kept is not None:
         lines.append(f"kept {kept:.0%}")

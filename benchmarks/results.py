@@ -23,6 +23,9 @@ class Row:
     """By peer; a peer that failed in any round has no samples."""
     problems: dict[str, str] = field(default_factory=dict)
     """By peer: why it failed."""
+    loop_share: float | None = None
+    """Share of our process's time that is the loop's and the kernel's, not that of the Python
+    code which every loop runs; None where it was not asked for."""
     smallest: Row | None = None
     """The row that the cost of this one has grown from; None where nothing grows."""
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .build import BuildError
-from .peers import PEERS, Peer
-from .results import Results
+from .peers import OURS, PEERS, Peer
+from .results import Results, Row
 from .sampling import SampleError, Sampler
 from .workload import Workload
 
@@ -22,15 +22,24 @@ class Plan:
     workloads: list[Workload]
     peers: list[Peer]
     rounds: int
+    with_shares: bool = True
+    """Whether the rounds are followed by the runs that tell the loop's share."""
 
     def pairs(self) -> list[tuple[Workload, Peer]]:
         """One round, in its order."""
         return [(w, peer) for w in self.workloads for peer in self.peers if peer.measures(w)]
 
+    def shares(self) -> list[tuple[Workload, Peer]]:
+        """Where the loop's share is asked for, when the rounds are over."""
+        pairs = self.pairs() if self.with_shares else []
+        return [
+            (workload, peer) for workload, peer in pairs if workload.share and peer.name == OURS
+        ]
+
     @property
     def total(self) -> int:
         """How many samples that makes."""
-        return len(self.pairs()) * self.rounds
+        return len(self.pairs()) * self.rounds + len(self.shares())
 
 
 def run(plan: Plan, sampler: Sampler, results: Results, on_sample: OnSample) -> bool:
@@ -46,6 +55,9 @@ def run(plan: Plan, sampler: Sampler, results: Results, on_sample: OnSample) -> 
             for workload, peer in pairs if round_ % 2 == 0 else reversed(pairs):
                 on_sample(f"round {round_ + 1}", workload, peer)
                 _one(sampler, results, workload, peer, round_)
+        for workload, peer in plan.shares():
+            on_sample("share", workload, peer)
+            _share(sampler, results.row(workload), peer)
     except KeyboardInterrupt:
         return False
     return True
@@ -61,6 +73,15 @@ def _one(sampler: Sampler, results: Results, workload: Workload, peer: Peer, rou
         row.fail(peer.name, str(problem))
     else:
         row.samples.setdefault(peer.name, []).append(sample)
+
+
+def _share(sampler: Sampler, row: Row, peer: Peer) -> None:
+    if not row.samples.get(peer.name):
+        return
+    try:
+        row.loop_share = sampler.take_share(peer, row.workload)
+    except (SampleError, BuildError) as problem:
+        row.problems[f"{peer.name}, its share"] = str(problem)
 
 
 def prepared(names: list[str]) -> list[Peer]:

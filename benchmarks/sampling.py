@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from . import build, certificates, loads
+from . import build, certificates, loads, share
 from .peers import FLOOR, Peer
 from .workload import Load, Workload
 
@@ -197,6 +197,13 @@ class Sampler:
     def take(self, peer: Peer, workload: Workload, round_: int) -> Sample:
         """One sample. Raises SampleError when the process fails, BuildError without a compiler."""
         return Sample(round=round_, **self._take(peer, workload))
+
+    def take_share(self, peer: Peer, workload: Workload) -> float | None:
+        """The loop's share of its process's time, in a run of its own. Raises as above."""
+        longer = Sampler(max(self.seconds, share.SECONDS), self.cores)
+        found = longer._take(peer, workload, "--share")
+        value: float | None = found["extra"].get(share.KEY)
+        return value
 
     def _take(self, peer: Peer, workload: Workload, *options: str) -> dict[str, Any]:
         if workload.load is not None:

@@ -50,6 +50,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "best_rival": rival,
         "pyaio_to_best_rival": ratio.as_json() if ratio else None,
         "goals": [verdict.as_json() for verdict in verdicts(row)],
+        "loop_share": row.loop_share,
         "load_bound": row.load_bound(),
         "crowded": row.crowded(),
         "problems": row.problems,
@@ -73,6 +74,7 @@ def load(path: Path) -> Results:
 
 def _read_row(row: Row, entry: dict[str, Any]) -> None:
     row.problems.update(entry["problems"])
+    row.loop_share = entry.get("loop_share")
     for name, figures in entry["peers"].items():
         row.samples[name] = [
             Sample(s["round"], s["operations"], s["seconds"], s["cpu"], s["extra"])

@@ -206,6 +206,7 @@ def main() -> None:
     parser.add_argument("--cpu", type=int, help="the core to stay on")
     parser.add_argument("--identity", default="", help="of a TLS server: key and certificate")
     parser.add_argument("--port", type=int, default=0, help="where the server beside listens")
+    parser.add_argument("--share", action="store_true", help="also tell the loop's share")
     parser.add_argument("--probe", action="store_true", help="only tell the peer's version")
     options = parser.parse_args()
     if options.cpu is not None:
@@ -215,6 +216,10 @@ def main() -> None:
         from .probing import versions  # slow to load, and not needed otherwise
 
         result: dict[str, Any] = versions(peer.name)
+    elif options.share:
+        from .share import found_by
+
+        result = found_by(lambda: take(peer, options))
     else:
         result = take(peer, options)
     print(json.dumps(result), flush=True)

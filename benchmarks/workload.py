@@ -120,6 +120,8 @@ class Workload:
     """The row (its id) of the smallest size, which shows how the cost has grown since."""
     needs: tuple[int, int] = (3, 11)
     """The first Python version that has it."""
+    share: bool = False
+    """Much of it is Python code that no loop can change: the report tells how much."""
     free_threaded: bool = False
     """Only for interpreters that are built without the GIL."""
     tags: frozenset[str] = field(default_factory=frozenset)

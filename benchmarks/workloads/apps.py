@@ -78,7 +78,7 @@ async def serve_websockets(run: Run) -> Any:
 def _add_http(key: str, title: str, serve: Any, size: int, **options: Any) -> None:
     packages = ("aiohttp",) if serve is serve_aiohttp else ("uvicorn", "httptools")
     load = Load(CONNECTIONS, size, mode="wrk")
-    options |= {"needs_packages": packages, "tags": ["recv"]}
+    options |= {"needs_packages": packages, "tags": ["recv"], "share": True}
     add_server("apps", key, f"{title} {TIMES} {CONNECTIONS}", serve, load, **options)
 
 
@@ -97,6 +97,7 @@ _add_http("uvicorn-13B", "uvicorn, httptools 13 B", serve_uvicorn, len(HELLO), h
     needs_packages=("aiohttp",),
     grain=10,
     tags=["transports", "recv"],
+    share=True,
 )
 async def aiohttp_client(run: Run) -> int:
     """10 tasks of one aiohttp.ClientSession get 13 bytes each time from a server in C."""
@@ -123,4 +124,5 @@ add_server(
     Load(connections=10, mode="websocket"),
     needs_packages=("websockets",),
     tags=["recv"],
+    share=True,
 )

@@ -77,6 +77,7 @@ _add_kind(
     quick=["1K-10"],
     headline=["1K-10"],
     tags=["recv"],
+    share=True,
 )
 _add_kind(
     "readline",
@@ -87,6 +88,7 @@ _add_kind(
     headline=["1K-10"],
     load={"mode": "line"},
     tags=["recv"],
+    share=True,
 )
 _add_kind(
     "readexactly",
@@ -95,6 +97,7 @@ _add_kind(
     {},
     standard=["1K-10"],
     tags=["recv"],
+    share=True,
 )
 _add_kind(
     "sock",
@@ -121,6 +124,7 @@ _add_kind(
     standard=["1K-10"],
     load={"unix": True},
     tags=["recv"],
+    share=True,
 )
 
 
@@ -131,6 +135,7 @@ _add_kind(
     goal=Goal(rival=1.15),
     grain=PAIRS,
     tags=["transports", "recv"],
+    share=True,
 )
 async def streams_one_loop(run: Run) -> int:
     """Streams: 10 clients write 1 KiB and read its echo by readexactly() from a server here."""

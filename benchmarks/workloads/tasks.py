@@ -137,6 +137,7 @@ async def create_task_eager(run: Run) -> int:
 @workload(
     "tasks",
     "gather of 100",
+    share=True,
     goal=Goal(rival=1.25),
     grain=MANY,
     level=QUICK,
@@ -150,7 +151,7 @@ async def gather_100(run: Run) -> int:
     return done
 
 
-@workload("tasks", "TaskGroup of 100", grain=MANY)
+@workload("tasks", "TaskGroup of 100", share=True, grain=MANY)
 async def task_group_100(run: Run) -> int:
     """A TaskGroup with 100 tasks that return at once; an operation is one of them."""
     done = 0
@@ -161,7 +162,9 @@ async def task_group_100(run: Run) -> int:
     return done
 
 
-@workload("tasks", "Queue(1) ping-pong", goal=Goal(rival=1.5), level=QUICK, headline=True)
+@workload(
+    "tasks", "Queue(1) ping-pong", share=True, goal=Goal(rival=1.5), level=QUICK, headline=True
+)
 async def queue_ping_pong(run: Run) -> int:
     """Two tasks send one item to and fro through two queues of size 1: a round trip."""
     there: asyncio.Queue[int] = asyncio.Queue(1)
@@ -180,7 +183,7 @@ async def queue_ping_pong(run: Run) -> int:
     return done
 
 
-@workload("tasks", "Event ping-pong")
+@workload("tasks", "Event ping-pong", share=True)
 async def event_ping_pong(run: Run) -> int:
     """Two tasks wake each other by asyncio.Event: a round trip."""
     ping, pong = asyncio.Event(), asyncio.Event()
@@ -216,19 +219,19 @@ async def _contend(run: Run, guard: asyncio.Lock | asyncio.Semaphore, workers: i
     return sum(await asyncio.gather(*[worker(run.n // workers) for _ in range(workers)]))
 
 
-@workload("tasks", "Lock, 10 tasks", grain=10)
+@workload("tasks", "Lock, 10 tasks", share=True, grain=10)
 async def lock_contended(run: Run) -> int:
     """10 tasks contend for a Lock and give way once inside it: one acquisition."""
     return await _contend(run, asyncio.Lock(), 10)
 
 
-@workload("tasks", "Semaphore(3), 10 tasks", grain=10)
+@workload("tasks", "Semaphore(3), 10 tasks", share=True, grain=10)
 async def semaphore_contended(run: Run) -> int:
     """10 tasks contend for a Semaphore(3) and give way once inside it: one acquisition."""
     return await _contend(run, asyncio.Semaphore(3), 10)
 
 
-@workload("tasks", "wait_for(sleep(0))", goal=Goal(rival=1.4))
+@workload("tasks", "wait_for(sleep(0))", share=True, goal=Goal(rival=1.4))
 async def wait_for(run: Run) -> int:
     """asyncio.wait_for around asyncio.sleep(0), with a limit of 10 s that is never reached."""
     done = 0
@@ -237,7 +240,7 @@ async def wait_for(run: Run) -> int:
     return done
 
 
-@workload("tasks", "timeout()")
+@workload("tasks", "timeout()", share=True)
 async def timeout(run: Run) -> int:
     """asyncio.sleep(0) inside asyncio.timeout(10), which is never reached."""
     done = 0
@@ -253,6 +256,7 @@ ACTIONS = 500_000
 @workload(
     "tasks",
     "500,000 queue actions",
+    share=True,
     unit=Unit("s", 1.0, ACTIONS),
     goal=Goal(rival=1.35, asyncio=2.8),
     fixed=ACTIONS,

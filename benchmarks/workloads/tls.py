@@ -45,6 +45,7 @@ add_server(
     goal=Goal(rival=1.3),
     headline=True,
     tags=["recv"],
+    share=True,
 )
 add_server(
     "tls",
@@ -61,6 +62,7 @@ add_server(
     _load(KIB, mode="line"),
     level=EXTRA,
     tags=["recv"],
+    share=True,
 )
 for _number in (1, 100):
     add_server(
