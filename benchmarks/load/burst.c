@@ -9,8 +9,8 @@
 #include "mode.h"
 
 enum {
-    BURST =
-        32, /* benchmarks/workloads/datagrams.py and floor/datagram.c say so too */
+    /* benchmarks/workloads/datagrams.py and floor/datagram.c have it, too. */
+    BURST = 32,
     BURSTS_AT_ONCE = 3,
 };
 

@@ -42,8 +42,21 @@ def _add_idle(key: str, title: str, serve: Any, count: int, level: str, **load: 
 
 
 _add_accept("accept", "accept, one echo, close", Goal(floor=0.94), QUICK)
-_add_accept("accept-tls", "the same, full TLS handshake", Goal(floor=0.97), STANDARD, tls=True)
-_add_accept("accept-tls-resumed", "the same, TLS resumed", None, STANDARD, tls=True, resume=True)
+_add_accept(
+    "accept-tls",
+    "accept, full TLS handshake, one echo, close",
+    Goal(floor=0.97),
+    STANDARD,
+    tls=True,
+)
+_add_accept(
+    "accept-tls-resumed",
+    "accept, TLS resumed, one echo, close",
+    None,
+    STANDARD,
+    tls=True,
+    resume=True,
+)
 _add_idle("idle-protocol", f"Protocol 1 KiB {TIMES} {AT_ONCE}", serve_protocol, 1000, STANDARD)
 _add_idle("idle-protocol", f"Protocol 1 KiB {TIMES} {AT_ONCE}", serve_protocol, 10_000, STANDARD)
 _add_idle("idle-streams", f"streams read 1 KiB {TIMES} {AT_ONCE}", serve_read, 1000, STANDARD)

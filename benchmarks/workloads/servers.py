@@ -41,6 +41,11 @@ def server_context(run: Run) -> ssl.SSLContext | None:
     return context
 
 
+def socket_path(run: Run) -> str:
+    """Where a Unix socket can be made. A str, as not every loop takes a Path."""
+    return str(folder(run) / "socket")
+
+
 def folder(run: Run) -> Path:
     """A folder that is gone when the process ends."""
     run.background = made = tempfile.TemporaryDirectory(prefix="pyaio-bench-")
@@ -52,7 +57,7 @@ async def listen(run: Run, factory: Callable[[], asyncio.BaseProtocol]) -> async
     loop, load = asyncio.get_running_loop(), run.load
     assert load is not None
     if load.unix:
-        return await loop.create_unix_server(factory, folder(run) / "socket")
+        return await loop.create_unix_server(factory, socket_path(run))
     context = server_context(run)
     return await loop.create_server(factory, "127.0.0.1", 0, backlog=BACKLOG, ssl=context)
 
@@ -63,7 +68,7 @@ async def listen_streams(run: Run, handler: Handler) -> asyncio.Server:
     assert load is not None
     limit = max(BUFFER, 2 * load.size)  # a whole line has to fit
     if load.unix:
-        return await asyncio.start_unix_server(handler, folder(run) / "socket", limit=limit)
+        return await asyncio.start_unix_server(handler, socket_path(run), limit=limit)
     context = server_context(run)
     return await asyncio.start_server(
         handler, "127.0.0.1", 0, limit=limit, backlog=BACKLOG, ssl=context
