@@ -10,6 +10,7 @@
 #include "net/poller.h"
 #include "net/stream.h"
 #include "tasks/future.h"
+#include "tasks/stop_iteration.h"
 #include "tasks/registry.h"
 #include "tasks/task.h"
 
@@ -84,6 +85,7 @@ module_clear(PyObject *module)
     handle_free_list_clear(state); /* these need the types */
     future_free_lists_clear(state);
     await_iter_free_list_clear(state);
+    stop_iteration_drop_spare(state);
     module_state_clear(state);
     return 0;
 }

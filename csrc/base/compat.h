@@ -67,6 +67,9 @@ PyErr_SetRaisedException(PyObject *exc)
 #define PYAIO_UNCANCEL_REVOKES (PY_VERSION_HEX >= 0x030D0000)
 /* set_exception(StopIteration) gives a RuntimeError instead of a TypeError. */
 #define PYAIO_STOP_ITERATION_IS_WRAPPED (PY_VERSION_HEX >= 0x030D0000)
+/* The StopIteration that brings a result has the exception that is handled as its
+ * context. */
+#define PYAIO_STOP_ITERATION_HAS_CONTEXT (PY_VERSION_HEX < 0x030E0000)
 /* throw() of an iterator with three arguments is deprecated. */
 #define PYAIO_THROW_WARNS (PY_VERSION_HEX >= 0x030C0000)
 /* asyncio.Future is a heap type, whose tp_traverse visits the type. */
@@ -108,6 +111,18 @@ compat_weakref_get(PyObject *ref)
 #else
     PyObject *object = PyWeakref_GET_OBJECT(ref);
     return object == Py_None ? NULL : Py_NewRef(object);
+#endif
+}
+
+/* For a tuple that nobody else has, before its items change: some versions keep
+ * the hash. */
+static inline void
+compat_tuple_forget_hash(PyObject *tuple)
+{
+#if PY_VERSION_HEX >= 0x030E0000
+    ((PyTupleObject *)tuple)->ob_hash = -1;
+#else
+    (void)tuple;
 #endif
 }
 

@@ -175,7 +175,8 @@
  * (net/stream_methods.c); and of asyncio's WeakSet of tasks, before 3.14, its set
  * of weak references, its set of iterations that go on, and the callback of its
  * references. Of base/snapshot.h, an empty mapping of context variables, and the
- * Context that callbacks take turns in, when none is in it. */
+ * Context that callbacks take turns in, when none is in it. And the
+ * StopIteration that results take turns in (tasks/stop_iteration.h). */
 #define STATE_OBJECTS(X)                                                      \
     X(context_keyword)                                                        \
     X(msg_keyword)                                                            \
@@ -184,7 +185,8 @@
     X(all_tasks_iterating)                                                    \
     X(all_tasks_remove)                                                       \
     X(no_vars)                                                                \
-    X(spare_context)
+    X(spare_context)                                                          \
+    X(spare_stop_iteration)
 
 typedef struct HandleObject HandleObject;
 

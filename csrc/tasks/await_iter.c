@@ -3,6 +3,7 @@
  * am_send, by which a coroutine passes None without a method call. */
 #include "base/compat.h"
 #include "tasks/future.h"
+#include "tasks/stop_iteration.h"
 
 #define FREE_LIST_MAXIMUM 256
 
@@ -10,6 +11,7 @@ typedef struct AwaitIter {
     PyObject_HEAD
     FutureObject *future; /* owned; NULL once finished; the next in the free
                              list */
+    PyObject *stop;       /* owned: what has brought the result; or NULL */
     ModuleState *state;   /* of the module that made the type */
 } AwaitIter;
 
@@ -37,6 +39,7 @@ await_iter_new(PyObject *future)
         }
     }
     iter->future = (FutureObject *)Py_NewRef(future);
+    iter->stop = NULL;
     iter->state = state;
     PyObject_GC_Track(iter);
     return (PyObject *)iter;
@@ -48,10 +51,12 @@ AwaitIter_dealloc(AwaitIter *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     FutureObject *future = self->future;
+    PyObject *stop = self->stop;
+    /* Gone if the type has no module. */
+    ModuleState *state =
+        ((PyHeapTypeObject *)type)->ht_module != NULL ? self->state : NULL;
 #if PYAIO_FREE_LISTS
-    ModuleState *state = self->state; /* gone if the type has no module */
-    if (((PyHeapTypeObject *)type)->ht_module != NULL
-        && state->free_await_iters.count < FREE_LIST_MAXIMUM) {
+    if (state != NULL && state->free_await_iters.count < FREE_LIST_MAXIMUM) {
         self->future = (FutureObject *)state->free_await_iters.head;
         state->free_await_iters.head = (PyObject *)self;
         state->free_await_iters.count++;
@@ -61,8 +66,12 @@ AwaitIter_dealloc(AwaitIter *self)
     {
         PyObject_GC_Del(self);
     }
+    /* Last, since finalizers may await something. */
+    if (stop != NULL) {
+        stop_iteration_give_back(state, stop);
+    }
+    Py_XDECREF(future);
     Py_DECREF(type);
-    Py_XDECREF(future); /* last: its finalizer may await something */
 }
 
 void
@@ -81,6 +90,7 @@ AwaitIter_traverse(AwaitIter *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT((PyObject *)self->future);
+    Py_VISIT(self->stop);
     return 0;
 }
 
@@ -88,6 +98,7 @@ static int
 AwaitIter_clear(AwaitIter *self)
 {
     Py_CLEAR(self->future);
+    Py_CLEAR(self->stop);
     return 0;
 }
 
@@ -117,18 +128,16 @@ AwaitIter_am_send(AwaitIter *self, PyObject *Py_UNUSED(value),
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
 }
 
-/* Raises StopIteration(value). A coroutine's `await` takes results by tp_iternext,
- * not by am_send, and so pays for an exception each: made without the calls of the
- * type, of __init__() and of the parser, at half the cost. */
+/* Raises StopIteration(value). */
 static void
-set_stop_iteration(PyObject *value)
+raise_stop_iteration(AwaitIter *self, PyObject *value)
 {
-    PyTypeObject *type = (PyTypeObject *)PyExc_StopIteration;
-    PyObject *args = PyTuple_Pack(1, value);
-    PyObject *stop = args ? type->tp_new(type, args, NULL) : NULL;
-    Py_XDECREF(args);
+    PyObject *stop = stop_iteration_make(self->state, value);
     if (stop != NULL) {
-        Py_XSETREF(((PyStopIterationObject *)stop)->value, Py_NewRef(value));
+#if PYAIO_STOP_ITERATION_HAS_CONTEXT
+        PyException_SetContext(stop, PyErr_GetHandledException());
+#endif
+        Py_XSETREF(self->stop, Py_NewRef(stop));
         PyErr_SetRaisedException(stop);
     }
 }
@@ -140,7 +149,7 @@ AwaitIter_next(AwaitIter *self)
     switch (AwaitIter_am_send(self, Py_None, &result)) {
     case PYGEN_RETURN:
         if (result != Py_None) {
-            set_stop_iteration(result);
+            raise_stop_iteration(self, result);
         }
         Py_DECREF(result);
         return NULL;
