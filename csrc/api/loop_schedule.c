@@ -4,6 +4,7 @@
  * to the ready queue or the timer heap; the turn (engine/turn.c) runs it. */
 #include "api/loop.h"
 #include "base/compat.h"
+#include "base/platform.h"
 #include "engine/handle.h"
 #include "engine/handle_threads.h"
 #include "engine/overrides.h"
@@ -25,7 +26,7 @@ typedef struct Call {
     PyObject *context; /* borrowed; NULL when not given */
 } Call;
 
-static int
+PLATFORM_RARE static int
 call_keyword_error(const char *method, PyObject *name)
 {
     PyErr_Format(PyExc_TypeError,
@@ -33,7 +34,7 @@ call_keyword_error(const char *method, PyObject *name)
     return -1;
 }
 
-static int
+PLATFORM_RARE static int
 call_missing_error(const char *method, const char *name)
 {
     PyErr_Format(PyExc_TypeError,
@@ -98,7 +99,7 @@ call_parse(ModuleState *state, Call *call, const char *method,
 }
 
 /* Debug mode: no coroutines, only callables, only in the loop's thread. */
-static int
+PLATFORM_RARE static int
 call_check_debug(Engine *engine, const char *method, PyObject *callback,
                  bool check_thread)
 {
@@ -432,7 +433,7 @@ Loop_create_future(LoopObject *self, PyObject *Py_UNUSED(ignored))
 
 /* With a task factory, a replaced class, or keywords that not every version
  * takes: asyncio's own method decides. */
-static PyObject *
+PLATFORM_RARE static PyObject *
 create_task_as_asyncio(LoopObject *self, PyObject *const *args,
                        Py_ssize_t nargs, PyObject *kwnames)
 {

@@ -15,6 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
+/* For a function off the usual way: it stays out of its callers, which so need
+ * fewer registers, and a branch that ends there is taken to be rare. */
+#ifdef __GNUC__
+#define PLATFORM_RARE __attribute__((cold, noinline))
+#else
+#define PLATFORM_RARE
+#endif
+
 /* An accepted socket takes TCP_NODELAY from its listener on Linux: set once
  * on the listener instead of once a connection. */
 #ifdef __linux__

@@ -8,6 +8,7 @@
 #include "engine/handle.h"
 
 #include "base/compat.h"
+#include "base/platform.h"
 #include "base/snapshot.h"
 #include "engine/backend.h"
 #include "engine/engine.h"
@@ -26,7 +27,7 @@ handle_of(ReadyEntry *entry)
 
 /* The callback's context has a run() of its own: not a contextvars.Context,
  * but asyncio takes it. */
-static PyObject *
+PLATFORM_RARE static PyObject *
 call_in_foreign_context(HandleObject *handle, PyObject *callback,
                         PyObject *const *args, Py_ssize_t nargs)
 {
@@ -65,7 +66,7 @@ call_in_context(HandleObject *handle, PyObject *callback,
     return result;
 }
 
-static int
+PLATFORM_RARE static int
 handle_report(HandleObject *handle, PyObject *callback, PyObject *const *args,
               Py_ssize_t nargs)
 {
@@ -373,7 +374,7 @@ handle_take_args(HandleObject *handle, PyObject *const *args, Py_ssize_t nargs)
 
 /* Debug mode: where the handle was made. Our frames are not Python's, so the
  * current one is the caller's. */
-static int
+PLATFORM_RARE static int
 handle_take_traceback(HandleObject *handle)
 {
     PyObject *frame = (PyObject *)PyEval_GetFrame();

@@ -59,6 +59,12 @@ overrides_refresh(Engine *engine)
     return 0;
 }
 
+int
+overrides_look_again(Engine *engine)
+{
+    return overrides_refresh(engine);
+}
+
 void
 overrides_set_own(Engine *engine, unsigned flag, bool present)
 {

@@ -6,10 +6,13 @@
 #ifndef PYAIO_ENGINE_OVERRIDES_H
 #define PYAIO_ENGINE_OVERRIDES_H
 
+#include "base/platform.h"
 #include "engine/engine.h"
 
 /* Looks at the type of the loop. -1 with an exception set. */
 int overrides_refresh(Engine *engine);
+/* The same, since the type has changed. */
+PLATFORM_RARE int overrides_look_again(Engine *engine);
 
 /* Looks again if the type has changed since. -1 with an exception set. */
 static inline int
@@ -20,7 +23,7 @@ overrides_check(Engine *engine)
     if (version == engine->type_version && version != 0) {
         return 0;
     }
-    return overrides_refresh(engine);
+    return overrides_look_again(engine);
 }
 
 /* An attribute of the instance was set (`present`) or deleted. */

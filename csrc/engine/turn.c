@@ -332,7 +332,7 @@ run_entry_debug(Engine *engine, ReadyEntry *entry)
     return err;
 }
 
-static int
+PLATFORM_RARE static int
 run_ready_debug(Engine *engine)
 {
     for (size_t todo = engine->ready.count;

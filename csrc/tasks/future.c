@@ -6,13 +6,14 @@
 #include "tasks/future.h"
 
 #include "base/compat.h"
+#include "base/platform.h"
 #include "engine/overrides.h"
 
 /* ---- making ---- */
 
 /* Debug mode: where the future was made. Our frames are not Python's, so the
  * current one is the caller's. */
-static int
+PLATFORM_RARE static int
 take_traceback(FutureObject *future)
 {
     PyObject *frame = (PyObject *)PyEval_GetFrame();
@@ -52,7 +53,7 @@ note_origin(FutureObject *future)
 
 /* A second __init__(): before 3.15 it makes a future anew; a task would have two
  * coroutines to step. */
-static int
+PLATFORM_RARE static int
 prepare_again(FutureObject *future)
 {
     ModuleState *state = future->state;
@@ -264,7 +265,7 @@ future_make_cancelled_error(FutureObject *future)
     return PyObject_CallOneArg(future->state->cancelled_error, message);
 }
 
-static PyObject *
+PLATFORM_RARE static PyObject *
 raise_cancelled(FutureObject *future)
 {
     PyObject *error = future_make_cancelled_error(future);
@@ -275,7 +276,7 @@ raise_cancelled(FutureObject *future)
 }
 
 /* With the traceback that it had when it was set: each raise adds to it. */
-static PyObject *
+PLATFORM_RARE static PyObject *
 raise_exception(FutureObject *future)
 {
     PyObject *exception = Py_NewRef(future->exception);

@@ -4,6 +4,7 @@
  * What runs when the future is done goes to the ready queue of the loop, never
  * called from here. */
 #include "base/compat.h"
+#include "base/platform.h"
 #include "base/snapshot.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
@@ -12,7 +13,7 @@
 /* ---- by the loop ---- */
 
 /* loop.call_soon(callback[, arg], context=context) through the method. */
-static int
+PLATFORM_RARE static int
 call_loop_call_soon(FutureObject *future, PyObject *callback, PyObject *arg,
                     PyObject *context)
 {

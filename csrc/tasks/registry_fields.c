@@ -6,6 +6,7 @@
  * Without that proof, and in free-threaded builds, where the lists have locks,
  * _asyncio's functions do the same. */
 #include "base/compat.h"
+#include "base/platform.h"
 #include "tasks/registry.h"
 
 #if PYAIO_TASKS_IN_FIELDS
@@ -30,6 +31,13 @@ call(PyObject *function, void *first, void *second)
     return result == NULL ? -1 : 0;
 }
 
+/* Where the direct way is not proved, or not the right one just now. */
+PLATFORM_RARE static int
+call_instead(PyObject *function, void *first, void *second)
+{
+    return call(function, first, second);
+}
+
 /* ---- the current task ---- */
 
 int
@@ -46,7 +54,7 @@ registry_enter(TaskObject *task)
             return 0;
         }
     }
-    return call(state->enter_task, task->future.loop, task);
+    return call_instead(state->enter_task, task->future.loop, task);
 }
 
 void
@@ -64,7 +72,7 @@ registry_leave(TaskObject *task)
         }
     }
     PyObject *raised = PyErr_GetRaisedException();
-    if (call(state->leave_task, task->future.loop, task) < 0) {
+    if (call_instead(state->leave_task, task->future.loop, task) < 0) {
         PyErr_Clear(); /* somebody has taken it out */
     }
     if (raised != NULL) {
@@ -99,7 +107,7 @@ registry_add(TaskObject *task)
     ModuleState *state = task->future.state;
     const TaskLayout *layout = &state->task_layout;
     if (!layout->proved) {
-        return call(state->register_task, task, NULL);
+        return call_instead(state->register_task, task, NULL);
     }
     ListNode *node = node_of(layout, task);
     if (node->next == NULL) {
@@ -199,7 +207,7 @@ registry_add_awaiter(PyObject *future, TaskObject *task)
         *awaiter = Py_NewRef((PyObject *)task);
         return 0;
     }
-    return call(state->add_awaiter, future, task);
+    return call_instead(state->add_awaiter, future, task);
 }
 
 int
@@ -212,7 +220,7 @@ registry_remove_awaiter(PyObject *future, TaskObject *task)
         Py_DECREF(task);
         return 0;
     }
-    return call(state->remove_awaiter, future, task);
+    return call_instead(state->remove_awaiter, future, task);
 }
 
 /* ---- what debuggers read ---- */

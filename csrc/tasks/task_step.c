@@ -5,6 +5,7 @@
  * Follows asyncio's Task.__step() of the running version. */
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/platform.h"
 #include "tasks/registry.h"
 #include "tasks/task.h"
 
@@ -24,7 +25,7 @@ take_stop_iteration(void)
     return value ? value : Py_NewRef(Py_None);
 }
 
-static PySendResult
+PLATFORM_RARE static PySendResult
 throw_into(TaskObject *task, PyObject *exc, PyObject **result)
 {
     *result = PyObject_CallMethodOneArg(
@@ -37,7 +38,7 @@ throw_into(TaskObject *task, PyObject *exc, PyObject **result)
 }
 
 /* send() of what is no native coroutine. */
-static PySendResult
+PLATFORM_RARE static PySendResult
 send_by_method(TaskObject *task, PyObject **result)
 {
     *result = PyObject_CallMethodOneArg(
@@ -79,7 +80,7 @@ task_returned(TaskObject *task, PyObject *value)
     return future_set_result(&task->future, value);
 }
 
-static int
+PLATFORM_RARE static int
 task_raised(TaskObject *task)
 {
     ModuleState *state = task->future.state;
@@ -103,7 +104,7 @@ task_raised(TaskObject *task)
 /* ---- out of the coroutine: it waits ---- */
 
 /* The next step raises RuntimeError(message), the message stolen. */
-static int
+PLATFORM_RARE static int
 throw_soon(TaskObject *task, PyObject *message)
 {
     PyObject *exc =
@@ -112,7 +113,7 @@ throw_soon(TaskObject *task, PyObject *message)
     return exc == NULL ? -1 : task_step_soon(task, exc);
 }
 
-static int
+PLATFORM_RARE static int
 refuse_future(TaskObject *task, PyObject *future, bool other_loop)
 {
     PyObject *message =
@@ -126,7 +127,7 @@ refuse_future(TaskObject *task, PyObject *future, bool other_loop)
     return throw_soon(task, message);
 }
 
-static int
+PLATFORM_RARE static int
 refuse_itself(TaskObject *task)
 {
     return throw_soon(
@@ -203,7 +204,7 @@ add_wakeup_to_foreign(TaskObject *task, PyObject *future)
 }
 
 /* `blocking`: what the future says of itself. */
-static int
+PLATFORM_RARE static int
 await_foreign(TaskObject *task, PyObject *future, PyObject *blocking)
 {
     ModuleState *state = task->future.state;
@@ -236,7 +237,7 @@ await_foreign(TaskObject *task, PyObject *future, PyObject *blocking)
 }
 
 /* Something that is neither a future of ours nor None. */
-static int
+PLATFORM_RARE static int
 task_yielded(TaskObject *task, PyObject *result)
 {
     ModuleState *state = task->future.state;
@@ -311,7 +312,7 @@ task_send(TaskObject *task, PyObject *exc)
 
 /* The exception to throw in place of `exc` (stolen) in a task that has to be
  * cancelled. NULL with an exception set on failure. */
-static PyObject *
+PLATFORM_RARE static PyObject *
 cancellation(TaskObject *task, PyObject *exc)
 {
     task->must_cancel = false;
@@ -324,7 +325,7 @@ cancellation(TaskObject *task, PyObject *exc)
     return future_make_cancelled_error(&task->future);
 }
 
-static int
+PLATFORM_RARE static int
 refuse_step(TaskObject *task, PyObject *exc)
 {
     PyErr_Format(task->future.state->invalid_state_error,

@@ -3,6 +3,7 @@
  * (task_run), a handle calls the builtin (task_step_builtin, task_wakeup). */
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/platform.h"
 #include "base/snapshot.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
@@ -66,7 +67,7 @@ task_wakeup_callable(TaskObject *task)
     return PyCFunction_New(&wakeup_method, (PyObject *)task);
 }
 
-static int
+PLATFORM_RARE static int
 step_by_call_soon(TaskObject *task, PyObject *exc)
 {
     PyObject *step = PyCFunction_New(&step_method, (PyObject *)task);
@@ -78,7 +79,7 @@ step_by_call_soon(TaskObject *task, PyObject *exc)
     return err;
 }
 
-static int
+PLATFORM_RARE static int
 wake_by_call_soon(TaskObject *task)
 {
     PyObject *wakeup = task_wakeup_callable(task);
@@ -154,7 +155,7 @@ task_await(TaskObject *task, FutureObject *future)
 
 /* What the step has let out although it is not the task's business goes where
  * the exception of a handle's callback goes. */
-static int
+PLATFORM_RARE static int
 report_step(TaskObject *task, Engine *engine)
 {
     registry_end_run(engine); /* where it has failed before it began */
