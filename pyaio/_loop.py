@@ -17,13 +17,14 @@ import threading
 from asyncio import events, sslproto
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from types import FrameType, NoneType
 from typing import Any, NamedTuple
 
 from pyaio import _core
 from pyaio._asyncio_hooks import SelectorEventLoop
 from pyaio._children import Children
+from pyaio._executor import follow
 from pyaio._views import ReadyView, ScheduledView, SelectorView
 
 #: asyncio's own: whoever has put another in its place is to be asked.
@@ -318,6 +319,24 @@ class Loop(_core.Loop, SelectorEventLoop):
             sock.setblocking(False)
             return await self.sock_sendfile(sock, file, offset, count, fallback=False)
 
+    # ---- threads ----
+
+    def run_in_executor(  # type: ignore[override]  # the stub says more than asyncio asks for
+        self, executor: Executor | None, func: Callable[..., Any], *args: Any
+    ) -> asyncio.Future[Any]:
+        """Call func(*args) in the executor, or in the loop's own for None; an asyncio.Future.
+
+        As asyncio: RuntimeError on a closed loop, and after the own executor's shutdown.
+        """
+        own = executor is None
+        chosen = self._default_executor if own else executor
+        if chosen is None or self._debug or BaseEventLoop.run_in_executor is not _RUN_IN_EXECUTOR:
+            return super().run_in_executor(executor, func, *args)
+        self._check_closed()
+        if own:
+            self._check_default_executor()
+        return follow(chosen.submit(func, *args), self)
+
     # ---- names ----
 
     async def getaddrinfo(
@@ -352,7 +371,8 @@ class Loop(_core.Loop, SelectorEventLoop):
             not self._closed
             and not self._executor_shutdown_called
             and type(self._default_executor) in (NoneType, ThreadPoolExecutor)
-            and getattr(self.run_in_executor, "__func__", None) is _RUN_IN_EXECUTOR
+            and getattr(self.run_in_executor, "__func__", None) is Loop.run_in_executor
+            and BaseEventLoop.run_in_executor is _RUN_IN_EXECUTOR
         )
 
 

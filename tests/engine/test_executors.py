@@ -214,3 +214,193 @@ def test_a_process_pool_works(child):
     """
     with child(source) as process:
         assert process.finish() == (0, "[1, 2, 4, 8, 16]\n", "")
+
+
+class Held(concurrent.futures.Executor):
+    """Runs nothing: the test ends what was submitted."""
+
+    def __init__(self, kind=concurrent.futures.Future):
+        self.submitted = []
+        self.kind = kind
+
+    def submit(self, fn, *args):
+        self.submitted.append(self.kind())
+        return self.submitted[-1]
+
+    def end(self, function):
+        """function(future) in another thread."""
+        thread = threading.Thread(target=function, args=self.submitted)
+        thread.start()
+        thread.join()
+
+
+def outcome(future):
+    if future.cancelled():
+        return "cancelled"
+    exception = future.exception()
+    return (type(exception), exception.args) if exception else future.result()
+
+
+def raise_in(exception):
+    return lambda source: source.set_exception(exception)
+
+
+@pytest.mark.parametrize(
+    "kind", [concurrent.futures.Future, type("Sub", (concurrent.futures.Future,), {})]
+)
+@pytest.mark.parametrize("same_thread", [False, True])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda source: source.set_result((1, 2)),
+        lambda source: source.cancel(),
+        raise_in(LookupError("in the thread")),
+        raise_in(concurrent.futures.CancelledError("why")),
+        raise_in(concurrent.futures.InvalidStateError("why")),
+        raise_in(concurrent.futures.TimeoutError("why")),
+        raise_in(StopIteration("why")),
+    ],
+)
+def test_the_end_of_the_executors_future(on_both, end, same_thread, kind):
+    def trial(loop):
+        async def main():
+            reports = []
+            loop.set_exception_handler(lambda loop, context: reports.append(context["message"]))
+            executor = Held(kind)
+            future = loop.run_in_executor(executor, print)
+            end(executor.submitted[0]) if same_thread else executor.end(end)
+            for _ in range(3):
+                done_at_once = future.done()
+                await asyncio.sleep(0)
+            return done_at_once, outcome(future) if future.done() else None, len(reports)
+
+        return loop.run_until_complete(main())
+
+    got, expected = on_both(trial)
+    assert got == expected
+
+
+@pytest.mark.parametrize(
+    "end", [lambda source: source.set_result(5), lambda source: source.cancel()]
+)
+def test_an_executors_future_that_is_done_when_it_is_submitted(on_both, end):
+    class Inline(Held):
+        def submit(self, fn, *args):
+            source = super().submit(fn, *args)
+            end(source)
+            return source
+
+    def trial(loop):
+        async def main():
+            future = loop.run_in_executor(Inline(), print)
+            done_at_once = future.done()
+            await asyncio.wait([future])
+            return done_at_once, outcome(future)
+
+        return loop.run_until_complete(main())
+
+    got, expected = on_both(trial)
+    assert got == expected
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_cancelled_call_cancels_the_executors_future_in_the_next_turn(run, running):
+    async def main():
+        executor = Held()
+        future = asyncio.get_running_loop().run_in_executor(executor, print)
+        (source,) = executor.submitted
+        if running:
+            source.set_running_or_notify_cancel()
+        future.cancel("why")
+        assert not source.cancelled()
+        await asyncio.sleep(0)
+        assert source.cancelled() is not running
+        if running:
+            executor.end(lambda source: source.set_result(1))
+        await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError, match="why"):
+            await future
+
+    run(main)
+
+
+def test_a_call_that_the_program_has_ended_itself(on_both):
+    def trial(loop):
+        async def main():
+            reports = []
+            loop.set_exception_handler(lambda loop, c: reports.append(type(c["exception"])))
+            executor = Held()
+            future = loop.run_in_executor(executor, print)
+            future.set_result("mine")
+            executor.end(lambda source: source.set_result("theirs"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            return future.result(), reports
+
+        return loop.run_until_complete(main())
+
+    got, expected = on_both(trial)
+    assert got == expected
+    assert len(got[1]) == 1
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_the_end_of_the_executors_future_after_the_loop_closed(loop, caplog, cancelled):
+    executor = Held()
+    future = loop.run_in_executor(executor, print)
+    if cancelled:
+        future.cancel()
+    loop.close()
+    executor.end(lambda source: source.set_result(1))
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", ["wrap_future", "_chain_future", "_copy_future_state"])
+def test_a_replaced_function_of_asyncio_is_asked(run, monkeypatch, name):
+    original, calls = getattr(asyncio.futures, name), []
+
+    def replaced(*args, **kwargs):
+        calls.append(name)
+        return original(*args, **kwargs)
+
+    async def main():
+        return await asyncio.get_running_loop().run_in_executor(None, double, 2)
+
+    monkeypatch.setattr(asyncio.futures, name, replaced)
+    assert run(main) == 4
+    assert calls
+
+
+def test_a_replaced_run_in_executor_of_asyncios_class_is_asked(run, monkeypatch):
+    calls = []
+    base = asyncio.BaseEventLoop
+    original = base.run_in_executor
+
+    def replaced(*args):
+        calls.append(args)
+        return original(*args)
+
+    async def main():
+        await asyncio.to_thread(double, 2)
+        await asyncio.to_thread(double, 3)
+
+    monkeypatch.setattr(base, "run_in_executor", replaced)
+    run(main)
+    assert len(calls) == 2
+
+
+def test_a_loop_with_futures_of_its_own(loop_class):
+    class Own(asyncio.Future):
+        pass
+
+    class Loop(loop_class):
+        def create_future(self):
+            return Own(loop=self)
+
+    async def main():
+        future = asyncio.get_running_loop().run_in_executor(None, double, 2)
+        assert type(future) is Own
+        return await future
+
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        assert runner.run(main()) == 4
