@@ -151,12 +151,9 @@ schedule_list(FutureObject *future, PyObject *callbacks)
     return 0;
 }
 
-int
-future_schedule_callbacks(FutureObject *future)
+static int
+schedule_all(FutureObject *future)
 {
-    if (future_has_no_callbacks(future)) {
-        return 0;
-    }
     Waiting waiting = take_waiting(future);
     int err = 0;
     if (waiting.waiter != NULL) {
@@ -174,6 +171,28 @@ future_schedule_callbacks(FutureObject *future)
     Py_XDECREF(waiting.context0);
     Py_XDECREF(waiting.callbacks);
     return err;
+}
+
+/* One task waits, and nobody else. */
+static int
+wake_only_waiter(FutureObject *future)
+{
+    TaskObject *waiter = future->waiter;
+    future->waiter = NULL;
+    int err = task_wake(waiter);
+    Py_DECREF(waiter);
+    return err;
+}
+
+int
+future_schedule_callbacks(FutureObject *future)
+{
+    if (future_has_no_callbacks(future)) {
+        return 0;
+    }
+    return future->waiter != NULL && future->callbacks == NULL
+               ? wake_only_waiter(future)
+               : schedule_all(future);
 }
 
 /* ---- removing ---- */
