@@ -191,7 +191,11 @@ class BuildCore(build_ext):
             return [*args, "-O0", "-g3"]
         if "-O" not in os.environ.get("CFLAGS", ""):
             args.append("-O3")
-        return args + self.lto_args()
+        return [*args, *self.no_plt_args(), *self.lto_args()]
+
+    def no_plt_args(self):
+        """The option by which a call of the interpreter takes no detour over a stub."""
+        return ["-fno-plt"] if self.can_build("-fno-plt", "-Werror") else []
 
     def lto_args(self):
         """The option for link-time optimisation that this compiler and linker take, if any."""
