@@ -53,6 +53,9 @@ int task_cancel_awaited(TaskObject *task);
  * an exception set. */
 PyObject *task_context(TaskObject *task);
 
+/* What every switch calls is `extern inline` where it is defined: link-time
+ * optimisation then makes one function of a whole step. */
+
 /* ---- scheduling: task_wake.c ---- */
 
 extern const ReadyOps task_ops;

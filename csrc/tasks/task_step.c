@@ -283,7 +283,7 @@ task_waits(TaskObject *task, PyObject *result)
 
 /* ---- the step ---- */
 
-int
+extern inline int
 task_send(TaskObject *task, PyObject *exc)
 {
     PyObject *result = NULL;
@@ -335,7 +335,7 @@ refuse_step(TaskObject *task, PyObject *exc)
     return -1;
 }
 
-int
+extern inline int
 task_step(TaskObject *task, PyObject *exc)
 {
     if (task->future.status != FUTURE_PENDING) {

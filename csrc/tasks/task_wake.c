@@ -103,7 +103,7 @@ task_push(TaskObject *task)
     ready_push(&task->future.engine->ready, &task->entry);
 }
 
-int
+extern inline int
 task_wake(TaskObject *task)
 {
     int direct = task_is_direct(task);
@@ -114,7 +114,7 @@ task_wake(TaskObject *task)
     return direct < 0 ? -1 : wake_by_call_soon(task);
 }
 
-int
+extern inline int
 task_step_soon(TaskObject *task, PyObject *exc)
 {
     int direct = task_is_direct(task);
