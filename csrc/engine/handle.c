@@ -86,47 +86,60 @@ handle_report(HandleObject *handle, PyObject *callback, PyObject *const *args,
     return err;
 }
 
-int
-handle_run_now(HandleObject *handle)
+/* Calls, and reports what is raised. args[-1] is lent to the callee. */
+static int
+call_and_report(HandleObject *handle, PyObject *callback,
+                PyObject *const *args, Py_ssize_t nargs)
 {
-    /* stack[0] is lent to the callee (PY_VECTORCALL_ARGUMENTS_OFFSET). */
-    PyObject *stack[1 + HANDLE_INLINE_ARGS];
-    PyObject *callback = Py_NewRef(handle->callback);
-    PyObject *more = Py_XNewRef(handle->more_args);
-    Py_ssize_t nargs = handle->nargs;
-    Py_ssize_t inlined = more ? 0 : nargs;
-    for (Py_ssize_t i = 0; i < inlined; i++) {
-        stack[i + 1] = Py_NewRef(handle->args[i]);
+    PyObject *result = call_in_context(handle, callback, args, nargs);
+    if (result == NULL) {
+        return handle_report(handle, callback, args, nargs);
     }
-    /* A tuple's items may be lent their predecessor: ob_item[-1] is its size,
-     * which the callee must not touch; hence a copy without the offset. */
-    PyObject **args = stack + 1;
-    PyObject **copy = NULL;
-    PyObject *result = NULL;
-    int err = 0;
-    if (more != NULL) {
-        copy = PyMem_New(PyObject *, nargs + 1);
-        if (copy == NULL) {
-            PyErr_NoMemory();
-            err = -1;
-            goto done;
-        }
+    Py_DECREF(result);
+    return 0;
+}
+
+/* A tuple's items may be lent their predecessor, but ob_item[-1] is no place for
+ * the callee to write to: hence a copy. */
+PLATFORM_RARE static int
+run_with_more_args(HandleObject *handle)
+{
+    PyObject *callback = Py_NewRef(handle->callback);
+    PyObject *more = Py_NewRef(handle->more_args);
+    Py_ssize_t nargs = PyTuple_GET_SIZE(more);
+    PyObject **copy = PyMem_New(PyObject *, nargs + 1);
+    int err = -1;
+    if (copy == NULL) {
+        PyErr_NoMemory();
+    }
+    else {
         for (Py_ssize_t i = 0; i < nargs; i++) {
             copy[i + 1] = PyTuple_GET_ITEM(more, i);
         }
-        args = copy + 1;
-    }
-    result = call_in_context(handle, callback, args, nargs);
-    if (result == NULL) {
-        err = handle_report(handle, callback, args, nargs);
-    }
-done:
-    Py_XDECREF(result);
-    for (Py_ssize_t i = 0; i < inlined; i++) {
-        Py_DECREF(stack[i + 1]);
+        err = call_and_report(handle, callback, copy + 1, nargs);
     }
     PyMem_Free(copy);
-    Py_XDECREF(more);
+    Py_DECREF(more);
+    Py_DECREF(callback);
+    return err;
+}
+
+extern inline int
+handle_run_now(HandleObject *handle)
+{
+    if (handle->more_args != NULL) {
+        return run_with_more_args(handle);
+    }
+    PyObject *stack[1 + HANDLE_INLINE_ARGS];
+    PyObject *callback = Py_NewRef(handle->callback);
+    Py_ssize_t nargs = handle->nargs;
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        stack[i + 1] = Py_NewRef(handle->args[i]);
+    }
+    int err = call_and_report(handle, callback, stack + 1, nargs);
+    for (Py_ssize_t i = 0; i < nargs; i++) {
+        Py_DECREF(stack[i + 1]);
+    }
     Py_DECREF(callback);
     return err;
 }
