@@ -23,6 +23,13 @@
 #define PLATFORM_RARE
 #endif
 
+/* Has the processor fetch what is at the address, which may be any. */
+#ifdef __GNUC__
+#define PLATFORM_PREFETCH(address) __builtin_prefetch(address)
+#else
+#define PLATFORM_PREFETCH(address) ((void)(address))
+#endif
+
 /* An accepted socket takes TCP_NODELAY from its listener on Linux: set once
  * on the listener instead of once a connection. */
 #ifdef __linux__

@@ -73,6 +73,9 @@ sift_down(TimerEntry *entries, size_t count, size_t index, TimerEntry entry)
             break;
         }
         entries[index] = entries[child];
+        if (index <= CHILDREN) { /* one of the next to fire */
+            handle_prefetch(&entries[index].handle->handle);
+        }
         index = child;
     }
     entries[index] = entry;
