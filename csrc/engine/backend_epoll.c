@@ -52,9 +52,10 @@ set_armed(FdWatcher *watcher, int armed)
 /* ---- the set ---- */
 
 static int
-set_open(Backend *backend)
+set_open(Engine *engine)
 {
-    backend->epoll = epoll_create1(EPOLL_CLOEXEC);
+    Backend *backend = engine->backend;
+    backend->epoll = watchers_pass_by(engine, epoll_create1(EPOLL_CLOEXEC));
     if (backend->epoll < 0) {
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
@@ -108,7 +109,7 @@ static int
 set_ensure(Engine *engine)
 {
     set_leave_parent(engine);
-    return engine->backend->epoll >= 0 ? 0 : set_open(engine->backend);
+    return engine->backend->epoll >= 0 ? 0 : set_open(engine);
 }
 
 int
@@ -120,11 +121,12 @@ backend_open(Engine *engine)
         return -1;
     }
     backend->wakeup = -1;
-    if (set_open(backend) < 0) {
+    engine->backend = backend;
+    if (set_open(engine) < 0) {
+        engine->backend = NULL;
         PyMem_RawFree(backend);
         return -1;
     }
-    engine->backend = backend;
     return 0;
 }
 

@@ -422,6 +422,45 @@ def test_others_are_watched_on_when_strays_are_thrown_out(epoll_backend, loop, p
     theirs.close()
 
 
+# asyncio has one set for ever.
+@only_pyaio
+@pytest.mark.parametrize("why", ["a fork", "strays"])
+def test_a_new_set_is_not_watched_for_the_number_that_it_takes(epoll_backend, child, why):
+    source = f"""
+    import os, socket
+
+    (stale, _), (other, peer) = socket.socketpair(), socket.socketpair()
+    loop = new_event_loop()
+
+    def turns(count):
+        for _ in range(count):
+            loop.call_later(0.001, loop.stop)
+            loop.run_forever()
+
+    loop.add_reader(stale, print, "stale")
+    turns(1)
+    if {why!r} == "a fork":
+        pid = os.fork()
+        if pid:
+            os._exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        stale.close()
+    else:
+        copy, number = other.dup(), other.fileno()
+        loop.add_reader(other, print, "other")
+        turns(1)
+        stale.close()
+        other.close()
+        loop.remove_reader(number)
+        peer.send(b"x")
+    turns(5)
+    print(len([fd for fd in os.listdir("/proc/self/fd")
+               if os.path.realpath("/proc/self/fd/" + fd).endswith("[eventpoll]")]))
+    loop.close()
+    """
+    with child(source) as process:
+        assert process.finish() == (0, "1\n", "")
+
+
 def test_a_removed_reader_of_a_duplicate_uses_no_cpu(loop, pair):
     copy = pair[0].dup()
     loop.add_reader(copy, print)
