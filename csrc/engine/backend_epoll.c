@@ -370,12 +370,14 @@ backend_wait(Engine *engine, int64_t wait)
 }
 
 /* An event of nobody: of a file that lives on in a duplicate or in a child, while
- * its number was closed. False where it cannot be taken out. */
+ * its number was closed. False where it cannot be taken out, or another file would
+ * be, which has the number now. */
 static bool
 stray_take_out(Engine *engine, FdWatcher *present, int fd)
 {
-    if (present != NULL && present->armed != 0) {
-        return false; /* it would be the wrong one */
+    if ((present != NULL && present->armed != 0)
+        || fd == engine->backend->wakeup) {
+        return false;
     }
     struct epoll_event unused = {0};
     return epoll_ctl(engine->backend->epoll, EPOLL_CTL_DEL, fd, &unused) == 0;

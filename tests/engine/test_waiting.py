@@ -1,6 +1,7 @@
 """What a loop opens to wait, when it does, and what ends its waits."""
 
 import asyncio
+import concurrent.futures
 import contextlib
 import os
 import signal
@@ -420,6 +421,38 @@ def test_others_are_watched_on_when_strays_are_thrown_out(epoll_backend, loop, p
     loop.remove_reader(ours)
     ours.close()
     theirs.close()
+
+
+# As above.
+@only_pyaio
+def test_a_loop_whose_eventfd_has_the_number_of_a_stray_is_still_woken(
+    epoll_backend, loop_factory, pair
+):
+    def work():
+        loop = loop_factory()
+        number, _ = stray(loop, pair[0])
+        loop.remove_reader(number)
+        with guarded(loop):
+            loop.call_later(0.001, loop.stop)
+            loop.run_forever()
+        taken.append(open_fds()[number])
+        loop.add_reader(pair[1], print)  # without any, nothing is looked for
+        pair[1].send(b"x")
+        loop.call_soon(pair[0].recv, 1)  # the stray is seen once
+        drain(loop, 1)
+        thread = threading.Timer(0.005, loop.call_soon_threadsafe, (loop.stop,))
+        with guarded(loop):
+            thread.start()
+            loop.run_forever()
+        thread.join()
+        loop.remove_reader(pair[1])
+        loop.close()
+
+    taken = []
+    # In a thread: in the main one, the pipe of signals would take the number.
+    with concurrent.futures.ThreadPoolExecutor(1) as executor:
+        executor.submit(work).result()
+    assert taken == ["anon_inode:[eventfd]"]
 
 
 # asyncio has one set for ever.
