@@ -58,6 +58,8 @@ struct Engine {
     Backend *backend; /* NULL once closed */
     Asleep asleep;    /* somebody has to wake us */
     bool woken;       /* the next wait ends at once */
+    bool called;      /* call_soon_threadsafe() while awake: who turns the loop
+                         by hand may have looked at `ready` before that */
     bool deaf;        /* no fd is left to be woken by: waits are short */
     bool open;        /* `backend` has to be closed */
     bool polling;     /* the GIL is given up, the backend waits */

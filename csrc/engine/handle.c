@@ -253,6 +253,9 @@ handle_push_threadsafe(HandleObject *handle)
     if (engine->open && asleep_claim(&engine->asleep)) {
         backend_wake(engine);
     }
+    else {
+        engine->called = true;
+    }
 }
 
 /* ---- memory ---- */

@@ -450,6 +450,10 @@ engine_select(Engine *engine, int64_t wait)
         && signals_take(engine) < 0) {
         return -1;
     }
+    if (engine->called) {
+        wait = 0; /* the caller may have decided to wait before the call */
+        engine->called = false;
+    }
     if (poll_backend(engine, wait) < 0) {
         return -1;
     }

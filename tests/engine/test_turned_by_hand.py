@@ -13,7 +13,7 @@ from asyncio import base_events
 from unittest import mock
 
 import pytest
-from helpers import HANG, drain
+from helpers import HANG, PATIENCE, drain
 
 
 @contextlib.contextmanager
@@ -312,6 +312,29 @@ def test_select_replaced_on_the_selector_sees_the_waits(loop):
     seen = len(waited)
     drain(loop)
     assert len(waited) == seen
+
+
+@pytest.mark.parametrize("turned_by", ["the loop", "asyncio's _run_once()"])
+def test_a_call_between_the_decision_to_wait_and_the_wait_ends_it(loop_class, turned_by):
+    bases = (loop_class,) if turned_by == "the loop" else (Asyncios, loop_class)
+    loop = type("Turned", bases, {})()
+    select, left = loop._selector.select, [1, 2]
+
+    def call_first(timeout):
+        if left and timeout != 0:
+            left.pop()
+            function = int if left else loop.stop
+            thread = threading.Thread(target=loop.call_soon_threadsafe, args=(function,))
+            thread.start()
+            thread.join()
+        return select(timeout)
+
+    guard = loop.call_later(PATIENCE, loop.stop)
+    with mock.patch.object(loop._selector, "select", call_first):
+        loop.run_forever()
+    assert loop.time() < guard.when(), "nothing ended the wait"
+    guard.cancel()
+    loop.close()
 
 
 def test_a_timer_within_the_clocks_resolution_fires(loop):
