@@ -64,7 +64,7 @@ set_open(Engine *engine)
     return 0;
 }
 
-/* A new set before the next poll, with all that is watched. */
+/* A new set before the next poll, if there will be one, with all that is watched. */
 static void
 set_drop(Engine *engine)
 {
@@ -79,7 +79,7 @@ set_drop(Engine *engine)
         FdWatcher *watcher = engine->watchers[fd];
         if (watcher != NULL) {
             set_armed(watcher, 0);
-            if (watcher->interest != 0) {
+            if (watcher->interest != 0 && engine->open) {
                 watcher_mark_changed(watcher);
             }
         }

@@ -108,6 +108,35 @@ loop.close()
     assert (code, out, err) == (0, "child 0\nparent b'hello' 42\n", "")
 
 
+# asyncio's child takes what it closes out of the epoll set of both.
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+def test_closing_the_loop_frees_as_much_in_the_child_as_in_the_parent(child):
+    body = """
+import tracemalloc
+
+def close_and_tell():
+    loop.close()
+    gc.collect()
+    traces = tracemalloc.take_snapshot().filter_traces([in_add_reader]).traces
+    print(sum(trace.size for trace in traces), flush=True)
+
+in_add_reader = tracemalloc.Filter(True, asyncio.selector_events.__file__)
+copies = [os.dup(r) for _ in range(100)]
+tracemalloc.start()
+for copy in copies:
+    loop.add_reader(copy, print)
+pid = os.fork()
+if pid == 0:
+    end_child(close_and_tell)
+reap(pid)
+close_and_tell()
+"""
+    code, out, errors = run_forking(child, body)
+    in_child, status, in_parent = out.splitlines()
+    assert (code, status, errors) == (0, "child 0", "")
+    assert int(in_child) < int(in_parent) + 5000
+
+
 def test_a_child_forked_in_a_callback_may_run_a_new_loop(child):
     body = """
 def fork():
