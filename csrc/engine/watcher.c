@@ -197,18 +197,22 @@ table_prepare(Engine *engine, int fd)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    FdWatcher *before = watcher_find(engine, fd);
-    if (before != NULL && before->ops->displace(before) < 0) {
-        return -1;
+    FdWatcher *before;
+    while ((before = watcher_find(engine, fd)) != NULL) {
+        if (before->ops->displace(before) < 0) {
+            return -1;
+        }
     }
-    return table_reserve(engine, fd);
+    /* The finalizers of who was displaced may have closed the loop, or asking the
+     * program for the fd. */
+    return engine_check_closed(engine) < 0 ? -1 : table_reserve(engine, fd);
 }
 
 FdWatcher *
 watcher_open(Engine *engine, int fd, bool exclusive, const WatcherOps *ops,
              PyObject *owner)
 {
-    if (engine_check_closed(engine) < 0 || table_prepare(engine, fd) < 0) {
+    if (table_prepare(engine, fd) < 0) {
         return NULL;
     }
     FdWatcher *watcher = PyMem_RawCalloc(1, sizeof(*watcher));

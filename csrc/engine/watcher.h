@@ -57,7 +57,7 @@ struct FdWatcher {
  * goes. `exclusive`: the fd is the owner's, which closes it only after the
  * watcher. Whoever has watched a fd of that number before is displaced. NULL
  * with OSError (EBADF) or RuntimeError where a transport owns the fd or the
- * loop is closed, which asking the program for the fd may have done. */
+ * loop is closed, which the program may have done in the middle of this. */
 FdWatcher *watcher_open(Engine *engine, int fd, bool exclusive,
                         const WatcherOps *ops, PyObject *owner);
 

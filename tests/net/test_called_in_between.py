@@ -111,6 +111,36 @@ theirs.close()
     survives(child, source)
 
 
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # a hook of asyncio's, used alone
+def test_a_displaced_reader_whose_finalizer_closes_the_loop(child):
+    source = """
+import asyncio, os, socket
+
+class Closing:
+    def __call__(self):
+        pass
+
+    def __del__(self):
+        loop.close()
+
+loop = new_event_loop()
+(stale, _), (ours, _) = socket.socketpair(), socket.socketpair()
+loop.add_reader(stale, Closing())
+number = stale.fileno()
+os.dup2(ours.fileno(), number)
+stale.detach()
+ours = socket.socket(fileno=number)
+ours.setblocking(False)
+try:
+    loop._make_socket_transport(ours, asyncio.Protocol())
+except RuntimeError as error:
+    assert str(error) == "Event loop is closed"
+else:
+    assert not "possible"
+"""
+    survives(child, source)
+
+
 def test_a_server_closed_while_it_runs_out_of_descriptors(child):
     source = """
 import asyncio, asyncio.trsock, contextlib, os, resource, socket
