@@ -1,7 +1,7 @@
 /* The backend on Linux: epoll(7), by our own calls.
  *
  * Level-triggered, as asyncio's selector. What is registered carries the number
- * of the fd and the id of its watcher, so that an event of a file that was
+ * of the fd and an id that its watcher knows, so that an event of a file that was
  * closed, and whose number is another's now, finds nobody.
  *
  * The kernel is asked as seldom as can be. What is new is told right before a
@@ -34,7 +34,7 @@ struct Backend {
     unsigned forks;    /* forks_count() when `epoll` was made */
     unsigned strays;   /* polls in a row with events of nobody */
     int armed;         /* watchers that the set knows of */
-    uint32_t last_id;  /* of a watcher */
+    uint32_t last_id;  /* FdWatcher.id given last */
     int error;         /* errno of the last wait, 0 without one */
     int count;         /* of `events`, from the last wait */
     struct epoll_event events[EVENTS_MAXIMUM];
@@ -160,15 +160,27 @@ control(FdWatcher *watcher, int operation)
                      &event);
 }
 
+/* Under an id that nothing else in the set has. */
+static int
+add_interest(FdWatcher *watcher)
+{
+    watcher->id = ++watcher->engine->backend->last_id;
+    int err = control(watcher, EPOLL_CTL_ADD);
+    return err < 0 && errno == EEXIST ? control(watcher, EPOLL_CTL_MOD) : err;
+}
+
 /* Adds or modifies, whichever it is: the program may have closed the fd, and
  * another file may have its number, already watched or not. */
 static int
 register_interest(FdWatcher *watcher)
 {
-    bool known = watcher->armed != 0;
-    int err = control(watcher, known ? EPOLL_CTL_MOD : EPOLL_CTL_ADD);
-    if (err < 0 && errno == (known ? ENOENT : EEXIST)) {
-        err = control(watcher, known ? EPOLL_CTL_ADD : EPOLL_CTL_MOD);
+    int err = -1;
+    errno = ENOENT;
+    if (watcher->armed != 0) {
+        err = control(watcher, EPOLL_CTL_MOD);
+    }
+    if (err < 0 && errno == ENOENT) {
+        err = add_interest(watcher);
     }
     set_armed(watcher, err < 0 ? 0 : watcher->interest);
     return err;
@@ -222,8 +234,8 @@ watch_late(FdWatcher *watcher)
 int
 backend_add(FdWatcher *watcher)
 {
-    watcher->id = ++watcher->engine->backend->last_id;
-    return 0;
+    (void)watcher;
+    return 0; /* the kernel hears of its interest, once it has any */
 }
 
 int

@@ -38,7 +38,7 @@ struct FdWatcher {
     PyObject *owner;         /* borrowed while interest is 0, else owned */
     FdWatcher *next_changed; /* link in Engine.changed_watchers */
     void *backend;           /* the backend's own, or NULL */
-    uint32_t id;             /* no other watcher of the fd has had it */
+    uint32_t id;             /* epoll: of the registration in force */
     unsigned forks;          /* forks_made() when it was opened */
     int fd;
     int interest;   /* WATCH_* that the owner wants */

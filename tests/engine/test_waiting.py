@@ -380,13 +380,17 @@ def test_a_file_that_outlives_its_number_uses_no_cpu(epoll_backend, loop, pair):
 
 # asyncio and libuv call who has the number now.
 @only_pyaio
-def test_a_file_that_outlives_its_number_is_not_taken_for_the_next_one(epoll_backend, loop, pair):
+@pytest.mark.parametrize("removed", [True, False])
+def test_a_file_that_outlives_its_number_is_not_taken_for_the_next_one(
+    epoll_backend, loop, pair, removed
+):
     number, called = stray(loop, pair[0])
     ours, theirs = socket.socketpair()
     if ours.fileno() != number:
         os.dup2(ours.fileno(), number, inheritable=False)
         ours.close()
-    loop.remove_reader(number)
+    if removed:
+        loop.remove_reader(number)
     loop.add_reader(number, called.append, "the next one")
     pair[1].send(b"x")
     assert is_idle(loop) and called == []
