@@ -240,6 +240,10 @@ signals_close(Engine *engine)
     if (engine->signal_watcher == NULL) {
         return;
     }
+    /* A Ctrl-C may have cut the end of the last run short. */
+    if (signals_give_back(engine) < 0) {
+        PyErr_Clear(); /* in another thread, or as the interpreter ends */
+    }
     watcher_close(engine->signal_watcher);
     engine->signal_watcher = NULL;
     close(engine->signal_pipe[0]);

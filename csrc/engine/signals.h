@@ -29,6 +29,7 @@ int signals_take(Engine *engine);
  * One that was closed meanwhile is forgotten. -1 with an exception set. */
 int signals_give_back(Engine *engine);
 
+/* Closes the pipe, which is not the wake-up fd any more. */
 void signals_close(Engine *engine);
 
 #endif

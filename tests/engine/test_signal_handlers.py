@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import os
 import signal
+import sys
 import threading
 
 import pytest
@@ -437,6 +438,23 @@ def test_the_wakeup_fd_is_restored_after_an_exit(loop, wakeup_fd):
     with pytest.raises(KeyboardInterrupt):
         loop.run_forever()
     assert signal.set_wakeup_fd(-1) == wakeup_fd
+
+
+def test_the_wakeup_fd_of_a_closed_loop_is_not_left_after_an_interrupted_cleanup(loop_class):
+    class Loop(loop_class):
+        def _set_coroutine_origin_tracking(self, enabled):
+            if ran:
+                raise KeyboardInterrupt
+
+    ran = []
+    hooks = sys.get_asyncgen_hooks()
+    loop = Loop()
+    loop.call_later(0.001, lambda: (ran.append(1), loop.stop()))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_forever()
+    sys.set_asyncgen_hooks(*hooks)  # cut off, too
+    loop.close()
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_running_in_another_thread_does_not_touch_the_wakeup_fd(loop, wakeup_fd):
