@@ -131,13 +131,13 @@ int engine_close(Engine *engine);
 int engine_traverse(Engine *engine, visitproc visit, void *arg);
 
 /* Turns until stopped: turn.c. 0, or -1 with the exception that leaves
- * run_forever(). */
+ * run_forever(); RuntimeError while another thread polls. */
 int engine_run(Engine *engine);
 /* One poll and one turn: what _run_once() does. As engine_run(). */
 int engine_turn(Engine *engine);
-/* Waits for events up to `wait` ns, -1 for ever, and leaves them in `fired`.
- * -1 with what a signal handler has raised, or RuntimeError while another
- * thread polls. */
+/* Waits for events up to `wait` ns, -1 for ever, and leaves them in `fired`;
+ * does not wait after a call from another thread. -1 with what a signal handler
+ * has raised, or RuntimeError as engine_run(). */
 int engine_select(Engine *engine, int64_t wait);
 /* Runs what is in `fired`. As engine_run(). */
 int engine_run_fired(Engine *engine);

@@ -406,16 +406,7 @@ run_until_stopped(Engine *engine)
     return 0;
 }
 
-int
-engine_run(Engine *engine)
-{
-    int err = run_until_stopped(engine);
-    gil_end_run(engine);
-    return err;
-}
-
-/* ---- for who turns the loop from Python ---- */
-
+/* Who turns the loop by hand is not found by asyncio's own check. */
 static int
 check_not_polling(Engine *engine)
 {
@@ -426,6 +417,19 @@ check_not_polling(Engine *engine)
     }
     return 0;
 }
+
+int
+engine_run(Engine *engine)
+{
+    if (check_not_polling(engine) < 0) {
+        return -1;
+    }
+    int err = run_until_stopped(engine);
+    gil_end_run(engine);
+    return err;
+}
+
+/* ---- for who turns the loop from Python ---- */
 
 int
 engine_turn(Engine *engine)

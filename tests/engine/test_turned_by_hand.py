@@ -13,7 +13,7 @@ from asyncio import base_events
 from unittest import mock
 
 import pytest
-from helpers import HANG, PATIENCE, drain
+from helpers import HANG, PATIENCE, drain, wait_until
 
 
 @contextlib.contextmanager
@@ -91,6 +91,35 @@ def test_run_once_within_a_callback_takes_the_rest_of_the_turn(loop, loop_kind):
     loop._run_once()
     assert got == ["inner", "outer"]
     drain(loop, 1)
+
+
+# asyncio lets two threads take events from each other.
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@pytest.mark.parametrize("how", ["run_forever", "_run_once"])
+def test_a_loop_that_polls_in_a_thread_is_not_turned_by_another(loop, how):
+    def is_refused():
+        loop.call_soon(loop.stop)
+        try:
+            getattr(loop, how)()
+        except RuntimeError as error:
+            assert "polls, in another thread" in str(error)
+            return True
+        return False
+
+    def turn():
+        while not ended.is_set():
+            with contextlib.suppress(RuntimeError):
+                loop._run_once()
+
+    ended = threading.Event()
+    thread = threading.Thread(target=turn)
+    thread.start()
+    try:
+        wait_until(is_refused, "the thread polls")
+    finally:
+        ended.set()
+        loop._write_to_self()
+        thread.join()
 
 
 def test_a_loop_turned_by_hand_does_all_its_work(loop):
