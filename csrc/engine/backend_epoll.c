@@ -334,8 +334,10 @@ static int
 wait_ns(Backend *backend, int64_t wait)
 {
 #ifdef SYS_epoll_pwait2
-    struct timespec timeout = {.tv_sec = wait / 1000000000,
-                               .tv_nsec = wait % 1000000000};
+    /* The kernel's own timespec: that of a libc of 32 bits may be smaller. */
+    struct {
+        int64_t seconds, ns;
+    } timeout = {wait / 1000000000, wait % 1000000000};
     return (int)syscall(SYS_epoll_pwait2, backend->epoll, backend->events,
                         EVENTS_MAXIMUM, &timeout, NULL, 0);
 #else

@@ -3,8 +3,8 @@
  * It is embedded in the Loop object (api/loop.h), which makes it with
  * engine_init() and ends it with engine_close(). All of it belongs to the
  * thread that runs the loop and holds the GIL. Other threads that hold the GIL
- * push to `ready` and change watchers; a poll, which may go on without it, fills
- * `fired` and touches nothing else. */
+ * push to `ready` and change watchers; a wait, which goes on without it, changes
+ * what is the backend's, `fired` and `woken`, and nothing else. */
 #ifndef PYAIO_ENGINE_ENGINE_H
 #define PYAIO_ENGINE_ENGINE_H
 

@@ -163,6 +163,22 @@ timers_fire_replaced(Engine *engine)
     return 0;
 }
 
+/* Waits for up to *wait, or less where a signal handler has given reason to, and
+ * leaves what has come in `ready`. -1 with an exception set. */
+static int
+poll_ours(Engine *engine, int64_t now, int64_t *wait)
+{
+    if (*wait != 0 && engine->signals_due) {
+        if (signals_take(engine) < 0) {
+            return -1;
+        }
+        *wait = poll_allowance(engine, now);
+    }
+    int err = poll_backend(engine, *wait);
+    ready_append(&engine->ready, &engine->fired);
+    return err < 0 ? -1 : PyErr_CheckSignals();
+}
+
 static int
 turn_poll(Engine *engine)
 {
@@ -173,23 +189,11 @@ turn_poll(Engine *engine)
         return -1;
     }
     int64_t wait = poll_allowance(engine, now);
-    if (engine->overrides & OVERRIDE_POLL) {
-        if (replaced_poll(engine, wait) < 0) {
-            return -1;
-        }
-    }
-    else {
-        if (wait != 0 && engine->signals_due) {
-            if (signals_take(engine) < 0) {
-                return -1;
-            }
-            wait = poll_allowance(engine, now); /* a handler may have run */
-        }
-        int err = poll_backend(engine, wait);
-        ready_append(&engine->ready, &engine->fired);
-        if (err < 0 || PyErr_CheckSignals() < 0) {
-            return -1;
-        }
+    bool replaced = engine->overrides & OVERRIDE_POLL;
+    if ((replaced ? replaced_poll(engine, wait)
+                  : poll_ours(engine, now, &wait))
+        < 0) {
+        return -1;
     }
     if (engine->overrides & OVERRIDE_TIME) {
         return timers_fire_replaced(engine);

@@ -2,8 +2,8 @@
  * a sleep has to make a system call.
  *
  * Other threads push to the ready queue itself, one queue and one order: they
- * hold the GIL, and what a poll finds goes to another queue.
- * The flag is atomic because the loop clears it when it has just woken up. */
+ * hold the GIL, and what a poll finds goes to another queue. Whoever looks at the
+ * flag holds the GIL, too; it is atomic for interpreters without one. */
 #ifndef PYAIO_ENGINE_WAKEUP_H
 #define PYAIO_ENGINE_WAKEUP_H
 

@@ -64,8 +64,8 @@ FdWatcher *watcher_open(Engine *engine, int fd, bool exclusive,
 /* Sets what is watched for. While that is anything, the watcher holds the
  * owner, as a selector's map would. Takes effect before the next poll; but the
  * beginning and the end of all interest in a fd that is not exclusive are
- * immediate. -1 with OSError, and the interest is 0, where such a fd cannot be
- * watched (EBADF; EPERM: a file that cannot be polled). May drop the owner's
+ * immediate. -1 with OSError, and the interest is as before, where such a fd cannot
+ * be watched (EBADF; EPERM: a file that cannot be polled). May drop the owner's
  * last reference, as its last act. */
 int watcher_set(FdWatcher *watcher, int interest);
 
