@@ -66,10 +66,13 @@ Loop__expect_signals(LoopObject *self, PyObject *expected)
 static PyObject *
 Loop__take_wakeup_fd(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->engine.signals_due && signals_take(&self->engine) < 0) {
+    Engine *engine = &self->engine;
+    /* Again, too: the program may have set another one meanwhile. */
+    if ((engine->signals_due || engine->signals_taken)
+        && signals_take(engine) < 0) {
         return NULL;
     }
-    return PyBool_FromLong(self->engine.signals_taken);
+    return PyBool_FromLong(engine->signals_taken);
 }
 
 static PyObject *
@@ -146,8 +149,8 @@ PyDoc_STRVAR(expect_signals_doc,
              "held before.");
 PyDoc_STRVAR(take_wakeup_fd_doc,
              "_take_wakeup_fd($self, /)\n--\n\n"
-             "Do at once what is due before the first wait; returns whether "
-             "the loop holds\nsignal.set_wakeup_fd().");
+             "Do at once what is due before the first wait, or do it again; "
+             "returns whether the\nloop holds signal.set_wakeup_fd().");
 PyDoc_STRVAR(give_wakeup_fd_back_doc,
              "_give_wakeup_fd_back($self, /)\n--\n\n"
              "Put back what signal.set_wakeup_fd() was before, if the loop "

@@ -83,3 +83,42 @@ def test_it_gets_them_beside_a_handler_added_before_the_first_wait(loop, wakeup)
     assert wakeup.recv(10) == bytes([USR1, signal.SIGUSR2])
     loop.call_soon(loop.remove_signal_handler, signal.SIGUSR2)
     drain(loop)
+
+
+def test_one_that_the_program_has_taken_back_gets_nothing_more(loop):
+    def take_back():
+        signal.set_wakeup_fd(-1)
+        loop.add_signal_handler(USR1, loop.stop)
+        os.kill(os.getpid(), USR1)
+
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        signal.set_wakeup_fd(writer.fileno())
+        loop.call_later(0.001, take_back)  # in a wait, which has taken it over
+        loop.run_forever()
+        loop.remove_signal_handler(USR1)
+        with pytest.raises(BlockingIOError):
+            reader.recv(1)
+        assert signal.set_wakeup_fd(-1) == -1
+
+
+# asyncio forgets it.
+@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+def test_one_that_the_program_sets_in_a_run_stays(loop):
+    def replace():
+        signal.set_wakeup_fd(writer.fileno())
+        loop.add_signal_handler(signal.SIGUSR2, loop.stop)
+        os.kill(os.getpid(), signal.SIGUSR2)
+
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        loop.call_later(0.001, replace)
+        loop.run_forever()
+        loop.call_soon(loop.remove_signal_handler, signal.SIGUSR2)
+        drain(loop)
+        assert reader.recv(10) == bytes([signal.SIGUSR2])
+        assert signal.set_wakeup_fd(-1) == writer.fileno()
