@@ -1,9 +1,11 @@
 /* pyaio._core: registers the types and a few functions, nothing else. */
 #include "api/loop.h"
 #include "base/compat.h"
+#include "base/errors.h"
 #include "base/snapshot.h"
 #include "base/sockaddr.h"
 #include "engine/backend.h"
+#include "engine/gil.h"
 #include "engine/handle.h"
 #include "net/datagram.h"
 #include "net/listener.h"
@@ -34,6 +36,16 @@ use_layout(PyObject *module, PyObject *layout)
     return registry_use_layout(PyModule_GetState(module), layout);
 }
 
+static PyObject *
+after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_null(gil_after_fork(PyModule_GetState(module)));
+}
+
+PyDoc_STRVAR(after_fork_doc,
+             "_after_fork()\n--\n\n"
+             "In the child: the switch interval is the program's, though it was forked in\n"
+             "the middle of a run.");
 PyDoc_STRVAR(use_layout_doc,
              "_use_layout(layout, /)\n--\n\n"
              "Say where asyncio keeps what debuggers read (pyaio._layout). "
@@ -48,6 +60,7 @@ PyDoc_STRVAR(is_address_literal_doc,
 static PyMethodDef methods[] = {
     {"libuv_version", libuv_version, METH_NOARGS, libuv_version_doc},
     {"is_address_literal", is_address_literal, METH_O, is_address_literal_doc},
+    {"_after_fork", after_fork, METH_NOARGS, after_fork_doc},
     {"_use_layout", use_layout, METH_O, use_layout_doc},
     {NULL, NULL, 0, NULL},
 };

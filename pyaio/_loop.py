@@ -10,6 +10,7 @@ reaches the native half through the hooks that it calls on itself:
 
 import asyncio
 import contextvars
+import os
 import signal
 import socket
 import sys
@@ -26,6 +27,8 @@ from pyaio._asyncio_hooks import SelectorEventLoop
 from pyaio._children import Children
 from pyaio._executor import follow
 from pyaio._views import ReadyView, ScheduledView, SelectorView
+
+os.register_at_fork(after_in_child=_core._after_fork)
 
 #: asyncio's own: whoever has put another in its place is to be asked.
 _RUN_IN_EXECUTOR: Any = BaseEventLoop.run_in_executor

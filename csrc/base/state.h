@@ -260,6 +260,10 @@ typedef struct ModuleState {
     /* asyncio's helper has a `debug` argument since 3.13. */
     int format_callback_takes_debug;
 
+    struct Engine
+        *long_interval_of; /* who has lengthened the switch interval, or
+                                        NULL (engine/gil.c) */
+
     /* Objects to use again; empty in free-threaded builds. */
     HandleFreeList free_handles;
     HandleFreeList free_timer_handles;

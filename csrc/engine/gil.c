@@ -80,6 +80,7 @@ interval_lengthen(Engine *engine)
         return -1;
     }
     gil->interval = before;
+    engine->state->long_interval_of = engine;
     return 0;
 }
 
@@ -89,6 +90,7 @@ interval_put_back(Engine *engine)
 {
     PyObject *before = engine->gil.interval;
     engine->gil.interval = NULL;
+    engine->state->long_interval_of = NULL;
     double seconds = interval_now(engine->state);
     int err = seconds < 0.0 ? -1 : 0;
     if (interval_is_ours(seconds)) {
@@ -175,4 +177,11 @@ gil_end_run(Engine *engine)
     if (raised != NULL) {
         PyErr_SetRaisedException(raised);
     }
+}
+
+int
+gil_after_fork(ModuleState *state)
+{
+    Engine *engine = state->long_interval_of;
+    return engine != NULL ? interval_put_back(engine) : 0;
 }

@@ -2,6 +2,8 @@
 #ifndef PYAIO_ENGINE_GIL_H
 #define PYAIO_ENGINE_GIL_H
 
+#include "base/state.h"
+
 #include <Python.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -32,5 +34,9 @@ bool gil_is_due(const GilShare *gil, int64_t now);
 
 /* At the end of a run: the switch interval is the program's again. */
 void gil_end_run(Engine *engine);
+
+/* In a child forked in the middle of a run, which may never come to its end: the
+ * same. -1 with an exception set. */
+int gil_after_fork(ModuleState *state);
 
 #endif

@@ -196,3 +196,38 @@ def test_two_loops_in_two_threads_give_the_switch_interval_back(loop_factory, sp
     for thread in threads:
         thread.join()
     assert sys.getswitchinterval() == interval
+
+
+FORKING = """
+import asyncio, os, sys, threading, warnings
+
+warnings.simplefilter("ignore")  # the thread is the point, and the child leaves at once
+ended = threading.Event()
+
+def spin():
+    while not ended.is_set():
+        pass
+
+async def main():
+    for _ in range(int(sys.argv[1])):
+        if sys.getswitchinterval() > 0.005:
+            break
+        await asyncio.sleep(0.0001)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(sys.getswitchinterval() != 0.005)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+thread = threading.Thread(target=spin)
+thread.start()
+loop = new_event_loop()
+print(loop.run_until_complete(main()), sys.getswitchinterval())
+loop.close()
+ended.set()
+thread.join()
+"""
+
+
+def test_a_child_forked_in_a_callback_has_the_programs_switch_interval(child, loop_kind):
+    with child(FORKING, args=["1000" if loop_kind == "pyaio" else "3"]) as process:
+        assert process.finish() == (0, "0 0.005\n", "")
