@@ -126,6 +126,15 @@ compat_tuple_forget_hash(PyObject *tuple)
 #endif
 }
 
+/* Whether a weak reference is to `object`. */
+static inline bool
+compat_weakref_is_to(PyObject *ref, PyObject *object)
+{
+    PyObject *referent = compat_weakref_get(ref);
+    Py_XDECREF(referent); /* compared, not used */
+    return referent == object;
+}
+
 static inline bool
 compat_is_finalizing(void)
 {

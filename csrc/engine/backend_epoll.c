@@ -6,9 +6,9 @@
  *
  * The kernel is asked as seldom as can be. What is new is told right before a
  * poll, so that whoever changes his mind in between costs nothing. The end of all
- * interest in an exclusive fd is not told at all: an event that nobody wants takes
- * the fd out, and so does its close(), unless the open file is also somebody
- * else's. */
+ * interest in an exclusive fd, and in one that is kept, is not told at all: an
+ * event that nobody wants takes the fd out, and so does its close(), unless the
+ * open file is also somebody else's. */
 #include "base/errors.h"
 #include "base/forks.h"
 #include "base/platform.h"
@@ -243,7 +243,8 @@ backend_update(FdWatcher *watcher)
 {
     Engine *engine = watcher->engine;
     int interest = watcher->interest;
-    if (watcher->exclusive) {
+    bool may_stay = interest == 0 && watcher->kept;
+    if (watcher->exclusive || may_stay) {
         if (interest == 0 && watcher->armed == WATCH_READ) {
             return 0; /* data that comes all the same takes it out */
         }

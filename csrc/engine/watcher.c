@@ -235,25 +235,52 @@ watcher_open(Engine *engine, int fd, bool exclusive, const WatcherOps *ops,
     return watcher;
 }
 
+/* Holds the owner or lets go of it, which may be its last act: `held` says what
+ * was so before. */
+static void
+hold_owner(FdWatcher *watcher, bool held)
+{
+    if (!held && watcher_is_held(watcher)) {
+        Py_INCREF(watcher->owner);
+    }
+    else if (held && !watcher_is_held(watcher)) {
+        Py_DECREF(watcher->owner);
+    }
+}
+
+/* Ends all interest. What was held of the owner is the caller's to drop. */
+static PyObject *
+take_owner(FdWatcher *watcher)
+{
+    PyObject *owned = watcher_is_held(watcher) ? watcher->owner : NULL;
+    watcher->interest = 0;
+    watcher->kept = false;
+    return owned;
+}
+
 int
 watcher_set(FdWatcher *watcher, int interest)
 {
     if (interest == watcher->interest || watcher->detached) {
         return 0;
     }
+    bool held = watcher_is_held(watcher);
     int before = watcher->interest;
     watcher->interest = interest;
     if (backend_update(watcher) < 0) {
         watcher->interest = before;
         return -1;
     }
-    if (before == 0) {
-        Py_INCREF(watcher->owner);
-    }
-    else if (interest == 0) {
-        Py_DECREF(watcher->owner);
-    }
+    hold_owner(watcher, held);
     return 0;
+}
+
+void
+watcher_keep(FdWatcher *watcher, bool keep)
+{
+    bool held = watcher_is_held(watcher);
+    watcher->kept = keep && !watcher->detached;
+    hold_owner(watcher, held);
 }
 
 void
@@ -270,8 +297,7 @@ watcher_rearm(FdWatcher *watcher)
 void
 watcher_close(FdWatcher *watcher)
 {
-    PyObject *owned = watcher->interest != 0 ? watcher->owner : NULL;
-    watcher->interest = 0;
+    PyObject *owned = take_owner(watcher);
     watcher->closed = true;
     if (!watcher->detached) {
         if (watcher_find(watcher->engine, watcher->fd) == watcher) {
@@ -299,8 +325,7 @@ watchers_release_all(Engine *engine)
             continue;
         }
         engine->watchers[fd] = NULL;
-        PyObject *owned = watcher->interest != 0 ? watcher->owner : NULL;
-        watcher->interest = 0;
+        PyObject *owned = take_owner(watcher);
         backend_remove(watcher);
         watcher->detached = true;
         Py_XDECREF(owned); /* may close the watcher */
@@ -315,7 +340,7 @@ watchers_traverse(Engine *engine, visitproc visit, void *arg)
 {
     for (int fd = 0; fd < engine->watchers_size; fd++) {
         FdWatcher *watcher = engine->watchers[fd];
-        if (watcher != NULL && watcher->interest != 0) {
+        if (watcher != NULL && watcher_is_held(watcher)) {
             Py_VISIT(watcher->owner);
         }
     }

@@ -35,7 +35,7 @@ struct FdWatcher {
     ReadyEntry entry; /* in `fired`, then in `ready` */
     Engine *engine;
     const WatcherOps *ops;
-    PyObject *owner;         /* borrowed while interest is 0, else owned */
+    PyObject *owner;         /* owned while watcher_is_held(), else borrowed */
     FdWatcher *next_changed; /* link in Engine.changed_watchers */
     void *backend;           /* the backend's own, or NULL */
     uint32_t id;             /* epoll: of the registration in force */
@@ -47,11 +47,19 @@ struct FdWatcher {
     int running;    /* calls of on_ready that go on: turns may be nested */
     bool exclusive; /* nobody closes the fd behind our back */
     bool duplicate; /* there may be others of the open file in this process */
+    bool kept;      /* the owner waits again and again */
     bool queued;    /* the entry is in a queue */
     bool changed;   /* stands in Engine.changed_watchers */
     bool detached;  /* the engine has closed */
     bool closed;    /* the owner has let go */
 };
+
+/* Whether the owner is held, as a selector's map would hold it. */
+static inline bool
+watcher_is_held(const FdWatcher *watcher)
+{
+    return watcher->interest != 0 || watcher->kept;
+}
 
 /* Watches nothing yet. `owner` is borrowed: it closes the watcher before it
  * goes. `exclusive`: the fd is the owner's, which closes it only after the
@@ -62,12 +70,17 @@ FdWatcher *watcher_open(Engine *engine, int fd, bool exclusive,
                         const WatcherOps *ops, PyObject *owner);
 
 /* Sets what is watched for. While that is anything, the watcher holds the
- * owner, as a selector's map would. Takes effect before the next poll; but the
- * beginning and the end of all interest in a fd that is not exclusive are
- * immediate. -1 with OSError, and the interest is as before, where such a fd cannot
- * be watched (EBADF; EPERM: a file that cannot be polled). May drop the owner's
+ * owner. Takes effect before the next poll; but the beginning and the end of all
+ * interest in a fd that is not exclusive are immediate; the end is not while the
+ * watcher is kept. -1 with OSError, and the interest is as before, where such a fd
+ * cannot be watched (EBADF; EPERM: a file that cannot be polled). May drop the owner's
  * last reference, as its last act. */
 int watcher_set(FdWatcher *watcher, int interest);
+
+/* While kept, the watcher holds the owner without any interest, too, and the
+ * kernel may be left to watch a fd that is not exclusive between two waits. The
+ * owner must be held by the caller. */
+void watcher_keep(FdWatcher *watcher, bool keep);
 
 /* Has the kernel look at the fd afresh before the next poll: what was watched
  * under that number may be another file by now. */

@@ -1,80 +1,121 @@
-/* A Poller holds the two handles of one fd, reader and writer, and owns its
- * watcher. Made and dropped by the Loop's _add_reader() family
- * (api/loop_net.c); its handles run straight from the watcher. */
+/* A Poller holds who waits for one fd, to read and to write, and owns its
+ * watcher. Callbacks come and go by the Loop's _add_reader() family
+ * (api/loop_net.c), and their handles run straight from the watcher; with the
+ * last of them the poller goes, since who has removed a callback may close the fd.
+ *
+ * A wait of sock_*() (api/sock_call.c) is one of many for its socket. So it leaves
+ * the poller behind, and mostly also what the kernel was asked for, to be found by
+ * the next one: it is kept, until anybody else comes for the fd. */
 #include "net/poller.h"
 
 #include "base/compat.h"
 #include "engine/watcher.h"
 
+/* What the last wait knew of the socket holds for the next one in these turns: that
+ * in which it ended, and that of the task which got the data. */
+#define FRESH_TURNS 2
+
 typedef struct PollerObject {
     PyObject_HEAD
-    FdWatcher *watcher;   /* owned; NULL once closed */
-    HandleObject *reader; /* owned, may be NULL */
-    HandleObject *writer; /* owned, may be NULL */
-    PyObject *fileobj;    /* owned: what stood for the fd at first */
+    FdWatcher *watcher; /* owned; NULL once closed */
+    PollSlot reader;
+    PollSlot writer;
+    PyObject *fileobj; /* owned: what stood for the fd of a callback at first,
+                          or NULL */
+    PyObject *sock;    /* owned weak reference: the socket for which it is
+                          kept; NULL where it is not */
+    uint64_t ended;    /* Engine.turn_id when its last wait ended, or 0 */
+    bool drained;      /* and left nothing to be read */
 } PollerObject;
 
-static HandleObject **
+static PollSlot *
 poller_slot(PollerObject *poller, int event)
 {
     return event == WATCH_READ ? &poller->reader : &poller->writer;
 }
 
-/* Watches for what there are handles for; closes without any. The caller
- * holds the poller. -1 with OSError where the fd cannot be watched. */
+/* WATCH_* for which anybody waits. */
+static int
+poller_wanted(const PollerObject *poller)
+{
+    return (poll_slot_is_empty(&poller->reader) ? 0 : WATCH_READ)
+           | (poll_slot_is_empty(&poller->writer) ? 0 : WATCH_WRITE);
+}
+
+/* Watches for what is waited for; closes without anything, unless it is kept. The
+ * caller holds the poller. -1 with OSError where the fd cannot be watched. */
 static int
 poller_update(PollerObject *poller)
 {
-    int interest =
-        (poller->reader ? WATCH_READ : 0) | (poller->writer ? WATCH_WRITE : 0);
-    if (interest == 0) {
+    int wanted = poller_wanted(poller);
+    int err = 0;
+    if (wanted == 0 && poller->sock == NULL) {
         watcher_drop(&poller->watcher);
-        return 0;
     }
-    return poller->watcher != NULL ? watcher_set(poller->watcher, interest)
-                                   : 0;
+    else if (poller->watcher != NULL) {
+        err = watcher_set(poller->watcher, wanted);
+    }
+    if (wanted == 0) {
+        Py_CLEAR(poller->fileobj); /* last: it may be the socket's last */
+    }
+    return err;
 }
 
-/* Takes the handle out and cancels it, as asyncio does. */
+/* The fd is no longer the socket's alone. The caller holds the poller. */
+static void
+poller_unkeep(PollerObject *poller)
+{
+    Py_CLEAR(poller->sock);
+    if (poller->watcher != NULL) {
+        watcher_keep(poller->watcher, false);
+    }
+}
+
+/* Takes out who waits. */
 static int
 poller_drop(PollerObject *poller, int event)
 {
-    HandleObject **slot = poller_slot(poller, event);
-    HandleObject *handle = *slot;
-    *slot = NULL;
+    PollSlot dropped = poll_slot_take(poller_slot(poller, event));
     Py_INCREF(poller);
     int err = poller_update(poller);
     Py_DECREF(poller);
-    return handle_cancel_steal(handle) < 0 ? -1 : err;
+    return poll_slot_end(dropped) < 0 ? -1 : err;
 }
 
+/* ---- what the watcher calls ---- */
+
 static int
-poller_run(PollerObject *poller, int event, HandleObject *handle)
+poller_run(PollerObject *poller, int event, PollSlot waiting)
 {
     /* What an earlier callback of this event has replaced runs no more. */
-    if (handle == NULL || *poller_slot(poller, event) != handle) {
+    if (poll_slot_is_empty(&waiting)
+        || !poll_slot_is(poller_slot(poller, event), waiting)) {
         return 0;
     }
-    if (handle->cancelled) {
+    if (waiting.wait != NULL) {
+        return waiting.wait->on_ready(waiting.wait);
+    }
+    if (waiting.handle->cancelled) {
         return poller_drop(poller, event);
     }
-    return handle_run_now(handle);
+    return handle_run_now(waiting.handle);
 }
 
 static int
 poller_on_ready(FdWatcher *watcher, int events)
 {
     PollerObject *poller = (PollerObject *)watcher->owner;
-    HandleObject *reader = events & WATCH_READ ? poller->reader : NULL;
-    HandleObject *writer = events & WATCH_WRITE ? poller->writer : NULL;
-    Py_XINCREF(reader);
-    Py_XINCREF(writer);
-    int err = poller_run(poller, WATCH_READ, reader);
-    if (err == 0) {
+    PollSlot reader = poll_slot_hold(&poller->reader);
+    PollSlot writer = poll_slot_hold(&poller->writer);
+    int err = 0;
+    if (events & WATCH_READ) {
+        err = poller_run(poller, WATCH_READ, reader);
+    }
+    if (err == 0 && events & WATCH_WRITE) {
         err = poller_run(poller, WATCH_WRITE, writer);
     }
-    Py_XDECREF(reader);
-    Py_XDECREF(writer);
+    poll_slot_release(reader);
+    poll_slot_release(writer);
     return err;
 }
 
@@ -82,21 +123,20 @@ static PyObject *
 poller_subject(FdWatcher *watcher)
 {
     PollerObject *poller = (PollerObject *)watcher->owner;
-    bool reads = watcher->events & WATCH_READ && poller->reader != NULL;
-    HandleObject *handle = reads ? poller->reader : poller->writer;
+    bool reads = watcher->events & WATCH_READ && poller->reader.handle != NULL;
+    HandleObject *handle =
+        reads ? poller->reader.handle : poller->writer.handle;
     return handle != NULL ? (PyObject *)handle : Py_None;
 }
 
-/* A transport takes a fd of that number: the program has closed ours. */
+/* The fd is somebody else's from now on. */
 static int
 poller_displace(FdWatcher *watcher)
 {
     PollerObject *poller = (PollerObject *)Py_NewRef(watcher->owner);
-    int err = 0;
-    if (poller->reader != NULL) {
-        err = poller_drop(poller, WATCH_READ);
-    }
-    if (err == 0 && poller->writer != NULL) {
+    poller_unkeep(poller);
+    int err = poller_drop(poller, WATCH_READ);
+    if (err == 0) {
         err = poller_drop(poller, WATCH_WRITE);
     }
     Py_DECREF(poller);
@@ -109,15 +149,25 @@ static const WatcherOps poller_ops = {
     .subject = poller_subject,
 };
 
+/* ---- the poller of a fd ---- */
+
+/* The fd's poller, or NULL. Borrowed. */
 static PollerObject *
-poller_new(Engine *engine, int fd, PyObject *fileobj)
+poller_at(Engine *engine, int fd)
+{
+    FdWatcher *watcher = watcher_find(engine, fd);
+    bool found = watcher != NULL && watcher->ops == &poller_ops;
+    return found ? (PollerObject *)watcher->owner : NULL;
+}
+
+static PollerObject *
+poller_new(Engine *engine, int fd)
 {
     PyTypeObject *type = engine->state->poller_type;
     PollerObject *poller = (PollerObject *)type->tp_alloc(type, 0);
     if (poller == NULL) {
         return NULL;
     }
-    poller->fileobj = Py_NewRef(fileobj);
     poller->watcher =
         watcher_open(engine, fd, false, &poller_ops, (PyObject *)poller);
     if (poller->watcher == NULL) {
@@ -126,50 +176,68 @@ poller_new(Engine *engine, int fd, PyObject *fileobj)
     return poller;
 }
 
-/* The fd's poller, made if need be. New reference, NULL on failure. */
+/* The fd's poller for somebody new, who may mean another file than whoever came
+ * before, and is told at once what is wrong with it: one that nobody waits with is
+ * displaced. New reference, NULL on failure. */
 static PollerObject *
-poller_get(Engine *engine, int fd, PyObject *fileobj)
+poller_get(Engine *engine, int fd)
 {
-    FdWatcher *watcher = watcher_find(engine, fd);
-    if (watcher == NULL || watcher->ops != &poller_ops) {
-        return poller_new(engine, fd, fileobj);
+    PollerObject *poller = poller_at(engine, fd);
+    if (poller == NULL || poller_wanted(poller) == 0) {
+        return poller_new(engine, fd);
     }
-    watcher_rearm(watcher);
-    return (PollerObject *)Py_NewRef(watcher->owner);
+    watcher_rearm(poller->watcher);
+    return (PollerObject *)Py_NewRef((PyObject *)poller);
 }
+
+/* Puts `waiting` (borrowed) in the place of who has waited for the event, who
+ * stays on failure. The caller holds the poller. */
+static int
+poller_put(PollerObject *poller, int event, PollSlot waiting)
+{
+    PollSlot *slot = poller_slot(poller, event);
+    PollSlot before = *slot;
+    *slot = poll_slot_hold(&waiting);
+    if (poller_update(poller) < 0) {
+        *slot = before;
+        poll_slot_release(waiting);
+        return -1;
+    }
+    return poll_slot_end(before);
+}
+
+/* ---- callbacks ---- */
 
 int
 poller_add(Engine *engine, int fd, PyObject *fileobj, int event,
            HandleObject *handle)
 {
-    PollerObject *poller = poller_get(engine, fd, fileobj);
+    PollerObject *poller = poller_get(engine, fd);
     if (poller == NULL) {
         return -1;
     }
-    HandleObject **slot = poller_slot(poller, event);
-    HandleObject *before = *slot;
-    *slot = (HandleObject *)Py_NewRef(handle);
-    int err = poller_update(poller);
-    if (err < 0) {
-        *slot = before;
-        Py_DECREF(handle);
+    poller_unkeep(poller);
+    if (poller->fileobj == NULL) {
+        poller->fileobj = Py_NewRef(fileobj);
     }
+    int err = poller_put(poller, event, (PollSlot){.handle = handle});
     Py_DECREF(poller);
-    return err < 0 || before == NULL ? err : handle_cancel_steal(before);
+    return err;
 }
 
 int
 poller_remove(Engine *engine, int fd, int event)
 {
-    FdWatcher *watcher = watcher_find(engine, fd);
-    if (watcher == NULL || watcher->ops != &poller_ops) {
+    PollerObject *poller = poller_at(engine, fd);
+    if (poller == NULL) {
         return 0;
     }
-    PollerObject *poller = (PollerObject *)watcher->owner;
-    if (*poller_slot(poller, event) == NULL) {
-        return 0;
-    }
-    return poller_drop(poller, event) < 0 ? -1 : 1;
+    bool found = !poll_slot_is_empty(poller_slot(poller, event));
+    Py_INCREF(poller);
+    poller_unkeep(poller);
+    int err = poller_drop(poller, event);
+    Py_DECREF(poller);
+    return err < 0 ? -1 : found;
 }
 
 int
@@ -192,13 +260,99 @@ poller_events(Engine *engine, int fd)
     return watcher != NULL ? watcher->interest : 0;
 }
 
+/* ---- waits of a socket ---- */
+
+/* The poller kept for the socket under this fd, or NULL. Borrowed. */
+static PollerObject *
+poller_kept(Engine *engine, int fd, PyObject *sock)
+{
+    PollerObject *poller = poller_at(engine, fd);
+    bool kept = poller != NULL && poller->sock != NULL
+                && compat_weakref_is_to(poller->sock, sock);
+    return kept ? poller : NULL;
+}
+
+bool
+poller_is_kept(Engine *engine, int fd, PyObject *sock)
+{
+    return poller_kept(engine, fd, sock) != NULL;
+}
+
+static bool
+poller_is_fresh(const Engine *engine, const PollerObject *poller)
+{
+    return engine->turn_id - poller->ended < FRESH_TURNS;
+}
+
+bool
+poller_is_drained(Engine *engine, int fd, PyObject *sock)
+{
+    PollerObject *poller = poller_kept(engine, fd, sock);
+    return poller != NULL && poller->drained && poller_is_fresh(engine, poller)
+           && poller->watcher->armed & WATCH_READ;
+}
+
+/* The first wait of a socket, from which on the poller is kept for it. */
+static int
+wait_first(Engine *engine, int fd, PyObject *sock, int event, PollSlot waiting)
+{
+    PyObject *reference = PyWeakref_NewRef(sock, NULL);
+    PollerObject *poller = reference ? poller_get(engine, fd) : NULL;
+    int err = poller != NULL ? poller_put(poller, event, waiting) : -1;
+    if (err == 0 && poller->watcher != NULL) {
+        Py_XSETREF(poller->sock, Py_NewRef(reference));
+        poller->drained = false;
+        watcher_keep(poller->watcher, true);
+    }
+    Py_XDECREF(poller);
+    Py_XDECREF(reference);
+    return err;
+}
+
+int
+poller_wait(Engine *engine, int fd, PyObject *sock, int event, PollWait *wait)
+{
+    PollSlot waiting = {.wait = wait};
+    PollerObject *poller = poller_kept(engine, fd, sock);
+    if (poller == NULL) {
+        return wait_first(engine, fd, sock, event, waiting);
+    }
+    if (!poller_is_fresh(engine, poller)) {
+        watcher_rearm(poller->watcher); /* dup2() may have put a file there */
+    }
+    Py_INCREF(poller);
+    int err = poller_put(poller, event, waiting);
+    Py_DECREF(poller);
+    return err;
+}
+
+void
+poller_end_wait(Engine *engine, int fd, int event, PollWait *wait,
+                bool drained)
+{
+    PollerObject *poller = poller_at(engine, fd);
+    if (poller != NULL && poller_slot(poller, event)->wait == wait) {
+        poller->ended = engine->turn_id;
+        poller->drained = drained;
+        (void)poller_drop(poller, event); /* only a handle can fail */
+    }
+}
+
+/* ---- the type ---- */
+
 static int
 poller_traverse(PollerObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->reader);
-    Py_VISIT(self->writer);
+    int err = poll_slot_traverse(&self->reader, visit, arg);
+    if (err == 0) {
+        err = poll_slot_traverse(&self->writer, visit, arg);
+    }
+    if (err != 0) {
+        return err;
+    }
     Py_VISIT(self->fileobj);
+    Py_VISIT(self->sock);
     return 0;
 }
 
@@ -206,13 +360,14 @@ static int
 poller_clear(PollerObject *self)
 {
     watcher_drop(&self->watcher);
-    Py_CLEAR(self->reader);
-    Py_CLEAR(self->writer);
+    poll_slot_release(poll_slot_take(&self->reader));
+    poll_slot_release(poll_slot_take(&self->writer));
     Py_CLEAR(self->fileobj);
+    Py_CLEAR(self->sock);
     return 0;
 }
 
-PyDoc_STRVAR(poller_doc, "The reader and the writer callback of one fd.");
+PyDoc_STRVAR(poller_doc, "Who waits to read from one fd, and who to write to it.");
 
 static PyType_Slot poller_slots[] = {
     {Py_tp_doc, (void *)poller_doc},

@@ -1,17 +1,20 @@
-/* add_reader(), add_writer() and their opposites: callbacks in Python for a fd
- * that the program owns. asyncio's own code waits with them, too: sock_*,
- * datagrams, pipes. */
+/* Who waits for a fd that the program owns: the callbacks of add_reader(),
+ * add_writer() and their opposites, with which asyncio's own code waits, too
+ * (pipes, what of sock_*() is not ours); and the waits of our own C, of sock_*(). */
 #ifndef PYAIO_NET_POLLER_H
 #define PYAIO_NET_POLLER_H
 
 #include "engine/engine.h"
 #include "engine/handle.h"
+#include "net/poll_slot.h"
+
+/* ---- callbacks ---- */
 
 /* Calls the handle's callback whenever `event` (WATCH_READ or WATCH_WRITE)
  * comes on the fd, in the place of the one before. Borrows the handle and
  * `fileobj`, which stood for the fd: the first of an fd is kept to be found by
- * poller_find(), as a selector keeps it. -1 with OSError (EBADF, EPERM), or RuntimeError where a
- * transport owns the fd. */
+ * poller_find(), as a selector keeps it. -1 with OSError (EBADF, EPERM), or
+ * RuntimeError where a transport owns the fd. */
 int poller_add(Engine *engine, int fd, PyObject *fileobj, int event,
                HandleObject *handle);
 
@@ -19,11 +22,29 @@ int poller_add(Engine *engine, int fd, PyObject *fileobj, int event,
  * -1. Looks at every watched fd. */
 int poller_find(Engine *engine, PyObject *fileobj);
 
-/* 1 when a callback was removed, 0 when there was none, -1 on error. */
+/* Also takes out a wait. 1 when anybody was there, 0 when not, -1 on error. */
 int poller_remove(Engine *engine, int fd, int event);
 
-/* WATCH_* that the fd is watched for, by a callback or a transport. */
+/* WATCH_* that the fd is watched for, by a poller or a transport. */
 int poller_events(Engine *engine, int fd);
+
+/* ---- waits of a socket ---- */
+
+/* Waits for `event` on the fd of `sock`, in the place of who has waited before.
+ * Borrows `sock`. -1 as poller_add(). */
+int poller_wait(Engine *engine, int fd, PyObject *sock, int event,
+                PollWait *wait);
+/* Nothing if it has ended, or has been replaced. `drained`: the wait has left
+ * nothing in the socket to be read. */
+void poller_end_wait(Engine *engine, int fd, int event, PollWait *wait,
+                     bool drained);
+
+/* True where poller_wait() has been called for this very socket and nobody else
+ * has come since: the fd is still its own. */
+bool poller_is_kept(Engine *engine, int fd, PyObject *sock);
+/* True where a wait has drained it just now, and the kernel tells of whatever has
+ * come since: there is no use in trying to read. */
+bool poller_is_drained(Engine *engine, int fd, PyObject *sock);
 
 int poller_setup(PyObject *module, ModuleState *state);
 
