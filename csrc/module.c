@@ -1,5 +1,7 @@
 /* pyaio._core: registers the types and a few functions, nothing else. */
 #include "api/loop.h"
+#include "api/sock_call.h"
+#include "api/sock_method.h"
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/snapshot.h"
@@ -10,6 +12,7 @@
 #include "net/datagram.h"
 #include "net/listener.h"
 #include "net/poller.h"
+#include "net/sock_io.h"
 #include "net/stream.h"
 #include "tasks/future.h"
 #include "tasks/stop_iteration.h"
@@ -50,6 +53,10 @@ PyDoc_STRVAR(use_layout_doc,
              "_use_layout(layout, /)\n--\n\n"
              "Say where asyncio keeps what debuggers read (pyaio._layout). "
              "False where that is\nnot so: then its functions are called.");
+PyDoc_STRVAR(sock_method_doc,
+             "_sock_method(function, /)\n--\n\n"
+             "The native method for one of asyncio's sock_*(), a coroutine "
+             "function, which is\ncalled for what is not usual.");
 PyDoc_STRVAR(libuv_version_doc,
              "libuv_version()\n--\n\n"
              "The version of the libuv in use, such as '1.44.2'.");
@@ -62,6 +69,7 @@ static PyMethodDef methods[] = {
     {"is_address_literal", is_address_literal, METH_O, is_address_literal_doc},
     {"_after_fork", after_fork, METH_NOARGS, after_fork_doc},
     {"_use_layout", use_layout, METH_O, use_layout_doc},
+    {"_sock_method", sock_method_new, METH_O, sock_method_doc},
     {NULL, NULL, 0, NULL},
 };
 
@@ -75,7 +83,9 @@ module_exec(PyObject *module)
         || future_setup(module, state) < 0 || task_setup(module, state) < 0
         || poller_setup(module, state) < 0 || stream_setup(module, state) < 0
         || datagram_setup(module, state) < 0
-        || listener_setup(module, state) < 0
+        || listener_setup(module, state) < 0 || sock_io_setup(state) < 0
+        || sock_call_setup(module, state) < 0
+        || sock_method_setup(module, state) < 0
         || loop_setup(module, state) < 0) {
         return -1;
     }
@@ -99,6 +109,7 @@ module_clear(PyObject *module)
     future_free_lists_clear(state);
     await_iter_free_list_clear(state);
     stop_iteration_drop_spare(state);
+    sock_call_free_list_clear(state);
     module_state_clear(state);
     return 0;
 }

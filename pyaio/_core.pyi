@@ -1,14 +1,16 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
+from types import CodeType
 from typing import Any, TypeVar, TypeVarTuple, final
 
 from typing_extensions import disjoint_base
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
+_F = TypeVar("_F", bound=Callable[..., Coroutine[Any, Any, Any]])
 
 __version__: str
 backend: str
@@ -16,6 +18,7 @@ backend: str
 def libuv_version() -> str: ...
 def _after_fork() -> None: ...
 def _use_layout(layout: dict[str, object], /) -> bool: ...
+def _sock_method(function: _F, /) -> _F: ...
 def is_address_literal(host: object, /) -> bool: ...
 
 @disjoint_base
@@ -164,3 +167,28 @@ class Listener: ...
 
 @final
 class Poller: ...
+
+@final
+class SockCall(Coroutine[Any, Any, Any]):
+    __name__: str
+    __qualname__: str
+    cr_running: bool
+    cr_suspended: bool
+    cr_origin: None
+    cr_frame: None
+    cr_code: None
+    def send(self, value: Any, /) -> Any: ...
+    def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Any: ...
+    def close(self) -> None: ...
+    def __await__(self) -> Generator[Any, Any, Any]: ...
+    def __next__(self) -> Any: ...
+
+@final
+class SockMethod:
+    __name__: str
+    __qualname__: str
+    __code__: CodeType
+    __defaults__: Any
+    __kwdefaults__: Any
+    def __get__(self, instance: Any, owner: type | None = None, /) -> Any: ...
+    def __call__(self, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, Any]: ...

@@ -340,6 +340,29 @@ class Loop(_core.Loop, SelectorEventLoop):
             self._check_default_executor()
         return follow(chosen.submit(func, *args), self)
 
+    # ---- sockets ----
+
+    # The public stubs give the size two names.
+    sock_recv = _core._sock_method(SelectorEventLoop.sock_recv)  # type: ignore[assignment]
+    sock_recv_into = _core._sock_method(SelectorEventLoop.sock_recv_into)
+    sock_recvfrom = _core._sock_method(SelectorEventLoop.sock_recvfrom)
+    sock_recvfrom_into = _core._sock_method(SelectorEventLoop.sock_recvfrom_into)
+    sock_sendall = _core._sock_method(SelectorEventLoop.sock_sendall)
+    sock_sendto = _core._sock_method(SelectorEventLoop.sock_sendto)
+    sock_accept = _core._sock_method(SelectorEventLoop.sock_accept)
+
+    def _sock_calls_are_ours(self) -> bool:
+        """True unless a method that asyncio's sock_*() would call is replaced.
+
+        Asked by the methods above, which keep the answer until the loop, its class
+        or that of sockets changes.
+        """
+        return not any(name in self.__dict__ for name in _SOCK_CALLS) and all(
+            getattr(owner, name) is own
+            for owner, names in ((type(self), _SOCK_CALLS), (socket.socket, _SOCKET_METHODS))
+            for name, own in names.items()
+        )
+
     # ---- names ----
 
     async def getaddrinfo(
@@ -383,6 +406,45 @@ class Loop(_core.Loop, SelectorEventLoop):
 _ACCEPTING = {
     name: getattr(Loop, name)
     for name in ("_accept_connection", "_accept_connection2", "_make_socket_transport")
+}
+
+
+#: What asyncio's sock_*() call on the loop and on the socket, as long as nobody has replaced it.
+_SOCK_CALLS = {
+    name: getattr(Loop, name)
+    for name in (
+        "create_future",
+        "_ensure_fd_no_transport",
+        "_add_reader",
+        "_add_writer",
+        "_remove_reader",
+        "_remove_writer",
+        "remove_reader",
+        "remove_writer",
+        "_sock_recv",
+        "_sock_recv_into",
+        "_sock_recvfrom",
+        "_sock_recvfrom_into",
+        "_sock_sendall",
+        "_sock_sendto",
+        "_sock_accept",
+        "_sock_read_done",
+        "_sock_write_done",
+    )
+}
+_SOCKET_METHODS = {
+    name: getattr(socket.socket, name)
+    for name in (
+        "accept",
+        "fileno",
+        "gettimeout",
+        "recv",
+        "recv_into",
+        "recvfrom",
+        "recvfrom_into",
+        "send",
+        "sendto",
+    )
 }
 
 

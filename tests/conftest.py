@@ -117,6 +117,15 @@ def loop_class(loop_kind, loop_factory):
 
 
 @pytest.fixture
+def epoll_backend():
+    """For a test of what only the backend of Linux does."""
+    from pyaio import _core
+
+    if _core.backend != "epoll":
+        pytest.skip("libuv opens all that it may ever need, ends watches, does not see strays")
+
+
+@pytest.fixture
 def reports():
     """What was logged on asyncio's logger from WARNING up; see helpers.Reports."""
     handler = helpers.Reports()

@@ -32,6 +32,7 @@ static int
 Loop_setattro(LoopObject *self, PyObject *name, PyObject *value)
 {
     int err = PyObject_GenericSetAttr((PyObject *)self, name, value);
+    self->sock_loop_version = 0;
     if (err == 0 && PyUnicode_Check(name)) {
         overrides_note_own(&self->engine, name, value != NULL);
     }

@@ -8,6 +8,11 @@ typedef struct LoopObject {
     PyObject_HEAD
     Engine engine;
     PyObject *task_factory; /* owned, or NULL for none */
+    /* Whether sock_*() may be ours, and the version tags of the loop's type and of
+     * socket.socket for which that holds; 0: unknown (api/sock_method.c). */
+    bool sock_calls_are_ours;
+    unsigned int sock_loop_version;
+    unsigned int sock_socket_version;
 } LoopObject;
 
 _Static_assert(offsetof(LoopObject, engine) == offsetof(EngineOwner, engine),

@@ -22,6 +22,7 @@
     X(_call_connection_lost)                                                  \
     X(_check_callback)                                                        \
     X(_detach)                                                                \
+    X(_ensure_fd_no_transport)                                                \
     X(_eof)                                                                   \
     X(_exception)                                                             \
     X(_limit)                                                                 \
@@ -144,6 +145,7 @@
     X(set_result_unless_cancelled, "asyncio.futures",                         \
       "_set_result_unless_cancelled")                                         \
     X(setswitchinterval, "sys", "setswitchinterval")                          \
+    X(socket_base, "_socket", "socket")                                       \
     X(socket_type, "socket", "socket")                                        \
     X(stream_protocol, "asyncio.streams", "StreamReaderProtocol")             \
     X(stream_reader, "asyncio.streams", "StreamReader")                       \
@@ -169,18 +171,24 @@
     X(future_type)                                                            \
     X(task_type)                                                              \
     X(await_iter_type)                                                        \
-    X(vars_type)
+    X(vars_type)                                                              \
+    X(sock_call_type)                                                         \
+    X(sock_method_type)
 
 /* The tuples ("context",) and ("msg",); the code of asyncio's stream methods
- * (net/stream_methods.c); and of asyncio's WeakSet of tasks, before 3.14, its set
- * of weak references, its set of iterations that go on, and the callback of its
- * references. Of base/snapshot.h, an empty mapping of context variables, and the
- * Context that callbacks take turns in, when none is in it. And the
- * StopIteration that results take turns in (tasks/stop_iteration.h). */
+ * (net/stream_methods.c); descriptors of _socket.socket (net/sock_io.c); and of
+ * asyncio's WeakSet of tasks, before 3.14, its set of weak references, its set of
+ * iterations that go on, and the callback of its references. Of base/snapshot.h, an
+ * empty mapping of context variables, and the Context that callbacks take turns in,
+ * when none is in it. And the StopIteration that results take turns in
+ * (tasks/stop_iteration.h). */
 #define STATE_OBJECTS(X)                                                      \
     X(context_keyword)                                                        \
     X(msg_keyword)                                                            \
     X(stream_codes)                                                           \
+    X(socket_family)                                                          \
+    X(socket_kind)                                                            \
+    X(socket_proto)                                                           \
     X(all_tasks_data)                                                         \
     X(all_tasks_iterating)                                                    \
     X(all_tasks_remove)                                                       \
@@ -257,6 +265,10 @@ typedef struct ModuleState {
     TaskLayout task_layout; /* since 3.14 */
     uint64_t task_count;    /* for automatic names */
 
+    /* Methods of _socket.socket without arguments (net/sock_io.c). */
+    PyCFunction socket_fileno;
+    PyCFunction socket_gettimeout;
+
     /* asyncio's helper has a `debug` argument since 3.13. */
     int format_callback_takes_debug;
 
@@ -271,6 +283,7 @@ typedef struct ModuleState {
     ObjectFreeList free_futures;
     ObjectFreeList free_tasks;
     ObjectFreeList free_await_iters;
+    ObjectFreeList free_sock_calls;
 } ModuleState;
 
 /* Defined by module.c; what PyType_GetModuleByDef() looks for. */

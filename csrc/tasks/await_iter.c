@@ -128,20 +128,6 @@ AwaitIter_am_send(AwaitIter *self, PyObject *Py_UNUSED(value),
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
 }
 
-/* Raises StopIteration(value). */
-static void
-raise_stop_iteration(AwaitIter *self, PyObject *value)
-{
-    PyObject *stop = stop_iteration_make(self->state, value);
-    if (stop != NULL) {
-#if PYAIO_STOP_ITERATION_HAS_CONTEXT
-        PyException_SetContext(stop, PyErr_GetHandledException());
-#endif
-        Py_XSETREF(self->stop, Py_NewRef(stop));
-        PyErr_SetRaisedException(stop);
-    }
-}
-
 static PyObject *
 AwaitIter_next(AwaitIter *self)
 {
@@ -149,7 +135,7 @@ AwaitIter_next(AwaitIter *self)
     switch (AwaitIter_am_send(self, Py_None, &result)) {
     case PYGEN_RETURN:
         if (result != Py_None) {
-            raise_stop_iteration(self, result);
+            stop_iteration_raise(self->state, &self->stop, result);
         }
         Py_DECREF(result);
         return NULL;
@@ -200,8 +186,8 @@ thrown_exception(PyObject *type, PyObject *value)
     return PyObject_CallOneArg(type, value);
 }
 
-static PyObject *
-AwaitIter_throw(AwaitIter *self, PyObject *const *args, Py_ssize_t nargs)
+PyObject *
+await_thrown(PyObject *const *args, Py_ssize_t nargs)
 {
     if (nargs < 1 || nargs > 3) {
         PyErr_Format(PyExc_TypeError,
@@ -226,11 +212,18 @@ AwaitIter_throw(AwaitIter *self, PyObject *const *args, Py_ssize_t nargs)
     }
     PyObject *exception =
         thrown_exception(args[0], nargs > 1 ? args[1] : NULL);
+    if (exception != NULL && traceback != NULL) {
+        PyException_SetTraceback(exception, traceback);
+    }
+    return exception;
+}
+
+static PyObject *
+AwaitIter_throw(AwaitIter *self, PyObject *const *args, Py_ssize_t nargs)
+{
+    PyObject *exception = await_thrown(args, nargs);
     if (exception == NULL) {
         return NULL;
-    }
-    if (traceback != NULL) {
-        PyException_SetTraceback(exception, traceback);
     }
     Py_CLEAR(self->future);
     PyErr_SetRaisedException(exception);

@@ -158,6 +158,9 @@ extern PyGetSetDef future_getset[];
 
 /* The iterator behind `await future`. New reference, NULL on failure. */
 PyObject *await_iter_new(PyObject *future);
+/* For whoever is awaited like a coroutine: the exception that throw(type, value,
+ * traceback) or throw(exception) means. New reference, NULL with TypeError. */
+PyObject *await_thrown(PyObject *const *args, Py_ssize_t nargs);
 int await_iter_setup(PyObject *module, ModuleState *state);
 void await_iter_free_list_clear(ModuleState *state);
 

@@ -1,5 +1,6 @@
 /* StopIterations with a result: see stop_iteration.h. Called by the iterator
- * behind `await future` (await_iter.c). */
+ * behind `await future` (await_iter.c) and by the coroutines of sock_*()
+ * (api/sock_call_type.c). */
 #include "tasks/stop_iteration.h"
 
 #include "base/compat.h"
@@ -42,8 +43,9 @@ is_as_new(const PyStopIterationObject *stop)
            && PyTuple_GET_SIZE(stop->args) == 1 && Py_REFCNT(stop->args) == 1;
 }
 
-PyObject *
-stop_iteration_make(ModuleState *state, PyObject *value)
+/* StopIteration(value). New reference, NULL with an exception set. */
+static PyObject *
+make(ModuleState *state, PyObject *value)
 {
     PyObject *stop = state->spare_stop_iteration;
     if (stop == NULL) {
@@ -56,6 +58,19 @@ stop_iteration_make(ModuleState *state, PyObject *value)
     PyObject_GC_Track(args);
     PyObject_GC_Track(stop);
     return stop;
+}
+
+void
+stop_iteration_raise(ModuleState *state, PyObject **held, PyObject *value)
+{
+    PyObject *stop = make(state, value);
+    if (stop != NULL) {
+#if PYAIO_STOP_ITERATION_HAS_CONTEXT
+        PyException_SetContext(stop, PyErr_GetHandledException());
+#endif
+        Py_XSETREF(*held, Py_NewRef(stop));
+        PyErr_SetRaisedException(stop);
+    }
 }
 
 void

@@ -12,9 +12,10 @@
 
 /* Not inlined: an await without a result would pay for them in registers. */
 
-/* StopIteration(value). New reference, NULL with an exception set. */
-Py_NO_INLINE PyObject *stop_iteration_make(ModuleState *state,
-                                           PyObject *value);
+/* Raises StopIteration(value), or what keeps it from being made. `held` owns it,
+ * too, in the place of whatever that has owned. */
+Py_NO_INLINE void stop_iteration_raise(ModuleState *state, PyObject **held,
+                                       PyObject *value);
 /* Steals it: kept for the next one, unless a program holds it or has changed
  * anything of it. A NULL `state`: the module has gone. */
 Py_NO_INLINE void stop_iteration_give_back(ModuleState *state, PyObject *stop);

@@ -8,11 +8,13 @@
 
 /* ---- making ---- */
 
-/* asyncio.iscoroutine(): 1, 0, -1. Native coroutines are known at sight. */
+/* asyncio.iscoroutine(): 1, 0, -1. Native coroutines, the interpreter's and ours,
+ * are known at sight. */
 static int
 is_coroutine(ModuleState *state, PyObject *object)
 {
-    if (PyCoro_CheckExact(object)) {
+    if (PyCoro_CheckExact(object)
+        || Py_IS_TYPE(object, state->sock_call_type)) {
         return 1;
     }
     PyObject *answer = PyObject_CallOneArg(state->iscoroutine, object);

@@ -82,7 +82,8 @@ def origin(subject, name):
     for base in subject.__mro__:
         if name in vars(base):
             module = base.__module__
-            if module == "pyaio._core":
+            # A method in C may stand in a class of Python.
+            if module == "pyaio._core" or type(vars(base)[name]).__name__ == "SockMethod":
                 return "C"
             return "Python" if module.startswith("pyaio") else "asyncio"
     return "no"

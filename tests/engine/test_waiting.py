@@ -17,14 +17,6 @@ IDLE = 0.2
 
 
 @pytest.fixture
-def epoll_backend():
-    from pyaio import _core
-
-    if _core.backend != "epoll":
-        pytest.skip("libuv opens all that it may ever need, and does not see strays")
-
-
-@pytest.fixture
 def kind_whose_polls_survive(loop_kind, request):
     """Not libuv: it aborts when a fd is closed between its uv_poll_start() and its poll."""
     if loop_kind == "pyaio":
