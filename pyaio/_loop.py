@@ -349,6 +349,7 @@ class Loop(_core.Loop, SelectorEventLoop):
     sock_recvfrom_into = _core._sock_method(SelectorEventLoop.sock_recvfrom_into)
     sock_sendall = _core._sock_method(SelectorEventLoop.sock_sendall)
     sock_sendto = _core._sock_method(SelectorEventLoop.sock_sendto)
+    sock_connect = _core._sock_method(SelectorEventLoop.sock_connect)
     sock_accept = _core._sock_method(SelectorEventLoop.sock_accept)
 
     def _sock_calls_are_ours(self) -> bool:
@@ -415,6 +416,7 @@ _SOCK_CALLS = {
     for name in (
         "create_future",
         "_ensure_fd_no_transport",
+        "_ensure_resolved",
         "_add_reader",
         "_add_writer",
         "_remove_reader",
@@ -427,6 +429,8 @@ _SOCK_CALLS = {
         "_sock_recvfrom_into",
         "_sock_sendall",
         "_sock_sendto",
+        "_sock_connect",
+        "_sock_connect_cb",
         "_sock_accept",
         "_sock_read_done",
         "_sock_write_done",
@@ -436,7 +440,9 @@ _SOCKET_METHODS = {
     name: getattr(socket.socket, name)
     for name in (
         "accept",
+        "connect",
         "fileno",
+        "getsockopt",
         "gettimeout",
         "recv",
         "recv_into",

@@ -7,12 +7,11 @@
  * buffer for what is not there, and without letting other threads in. */
 #include "net/sock_attempts.h"
 
+#include "base/compat.h"
 #include "base/errors.h"
 #include "base/platform.h"
 #include "base/sockaddr.h"
 #include "net/socket_options.h"
-
-/* ---- receiving ---- */
 
 /* The outcome of a failed system call. */
 static PyObject *
@@ -20,6 +19,19 @@ not_now(void)
 {
     return errors_is_retry(errno) ? NULL : PyErr_SetFromErrno(PyExc_OSError);
 }
+
+/* And of a method of the socket. */
+static PyObject *
+not_now_of_method(void)
+{
+    if (PyErr_ExceptionMatches(PyExc_BlockingIOError)
+        || PyErr_ExceptionMatches(PyExc_InterruptedError)) {
+        PyErr_Clear();
+    }
+    return NULL;
+}
+
+/* ---- receiving ---- */
 
 /* A stream has nothing left that gave less than there was room for, as a rule. */
 static bool
@@ -197,14 +209,51 @@ sock_attempt_sendto(SockIO *io)
 {
     PyObject *sent =
         PyObject_CallMethod(io->sock, "sendto", "OO", io->data, io->address);
-    if (sent != NULL) {
-        note_sent(io);
+    note_sent(io);
+    return sent != NULL ? sent : not_now_of_method();
+}
+
+/* ---- connecting ---- */
+
+/* By the socket's method, which has its audit event. */
+static PyObject *
+begin_to_connect(SockIO *io)
+{
+    PyObject *done =
+        PyObject_CallMethod(io->sock, "connect", "(O)", io->address);
+    io->connecting = true;
+    note_sent(io);
+    return done != NULL ? done : not_now_of_method();
+}
+
+/* OSError(error, "Connect call failed ADDRESS"), of the error's own class. */
+static PyObject *
+connect_failed(const SockIO *io, int error)
+{
+    PyObject *message =
+        PyUnicode_FromFormat("Connect call failed %S", io->address);
+    PyObject *exception =
+        message ? PyObject_CallFunction(PyExc_OSError, "iN", error, message)
+                : NULL;
+    if (exception != NULL) {
+        PyErr_SetRaisedException(exception);
     }
-    else if (PyErr_ExceptionMatches(PyExc_BlockingIOError)
-             || PyErr_ExceptionMatches(PyExc_InterruptedError)) {
-        PyErr_Clear();
+    return NULL;
+}
+
+PyObject *
+sock_attempt_connect(SockIO *io)
+{
+    if (!io->connecting) {
+        return begin_to_connect(io);
     }
-    return sent;
+    int error;
+    socklen_t length = sizeof(error);
+    if (getsockopt(sock_io_fd(io), SOL_SOCKET, SO_ERROR, &error, &length)
+        < 0) {
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+    return error == 0 ? Py_NewRef(Py_None) : connect_failed(io, error);
 }
 
 /* ---- accepting ---- */

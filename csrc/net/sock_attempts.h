@@ -10,6 +10,7 @@ PyObject *sock_attempt_recv_into(SockIO *io);
 PyObject *sock_attempt_recvfrom_into(SockIO *io);
 PyObject *sock_attempt_sendall(SockIO *io);
 PyObject *sock_attempt_sendto(SockIO *io);
+PyObject *sock_attempt_connect(SockIO *io);
 PyObject *sock_attempt_accept(SockIO *io);
 
 #endif

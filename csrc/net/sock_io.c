@@ -3,6 +3,7 @@
  * the messages of errors are its own. */
 #include "net/sock_io.h"
 
+#include "base/sockaddr.h"
 #include "engine/watcher.h"
 #include "net/sock_attempts.h"
 
@@ -142,6 +143,46 @@ take_sendto(SockIO *io, PyObject *const *args, Py_ssize_t Py_UNUSED(nargs))
     return 1;
 }
 
+/* The IPv6 address as asyncio resolves it, with all four items. NULL on failure. */
+static PyObject *
+whole_v6_address(PyObject *address)
+{
+    PyObject *zero = PyLong_FromLong(0);
+    PyObject *whole = zero ? PyTuple_New(4) : NULL;
+    for (Py_ssize_t i = 0; whole != NULL && i < 4; i++) {
+        bool given = i < PyTuple_GET_SIZE(address);
+        PyObject *item = given ? PyTuple_GET_ITEM(address, i) : zero;
+        PyTuple_SET_ITEM(whole, i, Py_NewRef(item));
+    }
+    Py_XDECREF(zero);
+    return whole;
+}
+
+/* True for what resolves an address without a question to anybody: a kind and a
+ * protocol of which getaddrinfo() need not be asked. */
+static bool
+has_usual_protocol(const SockIO *io)
+{
+    int kind = sock_io_int(io, io->engine->state->socket_kind);
+    int proto = sock_io_int(io, io->engine->state->socket_proto);
+    return (kind == SOCK_STREAM || kind == SOCK_DGRAM)
+           && (proto == 0 || proto == IPPROTO_TCP || proto == IPPROTO_UDP);
+}
+
+static int
+take_connect(SockIO *io, PyObject *const *args, Py_ssize_t Py_UNUSED(nargs))
+{
+    int family = sock_io_int(io, io->engine->state->socket_family);
+    SocketAddress parsed;
+    if (!sockaddr_from_python(family, args[0], &parsed)
+        || (family != AF_UNIX && !has_usual_protocol(io))) {
+        return 0;
+    }
+    io->address =
+        family == AF_INET6 ? whole_v6_address(args[0]) : Py_NewRef(args[0]);
+    return io->address == NULL ? -1 : 1;
+}
+
 static int
 take_accept(SockIO *io, PyObject *const *Py_UNUSED(args),
             Py_ssize_t Py_UNUSED(nargs))
@@ -179,6 +220,7 @@ static const SockOp operations[] = {
      sock_attempt_recvfrom_into},
     {"sock_sendall", WATCH_WRITE, 1, 1, take_data, sock_attempt_sendall},
     {"sock_sendto", WATCH_WRITE, 2, 2, take_sendto, sock_attempt_sendto},
+    {"sock_connect", WATCH_WRITE, 1, 1, take_connect, sock_attempt_connect},
     {"sock_accept", WATCH_READ, 0, 0, take_accept, sock_attempt_accept},
 };
 

@@ -14,8 +14,9 @@ typedef struct SockIO {
     Engine *engine;    /* valid while its loop is held, which the owner does */
     PyObject *sock;    /* owned: a plain, non-blocking socket.socket */
     PyObject *data;    /* owned: a buffer, or what to send; may be NULL */
-    PyObject *address; /* owned: where to send; may be NULL */
+    PyObject *address; /* owned: where to send or connect; may be NULL */
     Py_ssize_t size;   /* how many bytes to receive at the most */
+    bool connecting;   /* connect() has been called */
     bool drained;      /* the last attempt has left nothing to be read */
     Py_buffer view;    /* of `data`, from the first attempt to send it all to
                           the last; `obj` is NULL without it */
