@@ -502,9 +502,14 @@ call_replaced_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
     if (context != NULL && names == NULL) {
         return -1;
     }
-    PyObject *args[] = {engine->loop, callback, arg, context};
+    PyObject *args[4] = {engine->loop, callback};
+    size_t count = 2;
+    if (arg != NULL) {
+        args[count++] = arg;
+    }
+    args[count] = context;
     PyObject *result = PyObject_VectorcallMethod(
-        STATE_NAME(engine->state, call_soon), args, 3, names);
+        STATE_NAME(engine->state, call_soon), args, count, names);
     Py_XDECREF(names);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
@@ -521,7 +526,7 @@ engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
         return call_replaced_call_soon(engine, callback, arg, context);
     }
     HandleObject *handle =
-        handle_new_ready(engine, callback, &arg, 1, context);
+        handle_new_ready(engine, callback, &arg, arg != NULL, context);
     Py_XDECREF(handle);
     return handle == NULL ? -1 : 0;
 }

@@ -152,8 +152,9 @@ void handles_track(Engine *engine);
 void handle_free(HandleObject *handle, HandleFreeList *list);
 
 /* loop.call_soon(callback, arg, context=context) for our own C: through the
- * method where somebody has replaced it. Borrows everything; a NULL context is
- * a copy of the current one. -1 with an exception set. */
+ * method where somebody has replaced it. Borrows everything; without an argument
+ * where that is NULL; a NULL context is a copy of the current one. -1 with an
+ * exception set. */
 int engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
                      PyObject *context);
 

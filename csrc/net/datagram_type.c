@@ -5,6 +5,7 @@
 #include "engine/report.h"
 #include "net/datagram.h"
 #include "net/flow.h"
+#include "net/transport_log.h"
 
 static PyObject *
 or_none(PyObject *object)
@@ -140,18 +141,11 @@ Datagram_is_reading(DatagramObject *self, PyObject *Py_UNUSED(ignored))
     return PyBool_FromLong(datagram_is_reading(self));
 }
 
-/* Debug mode: logger.debug(format, transport). */
 static PyObject *
 log_and_return(DatagramObject *self, const char *format)
 {
-    if (!self->engine->debug) {
-        Py_RETURN_NONE;
-    }
-    PyObject *result = PyObject_CallMethod(self->engine->state->logger,
-                                           "debug", "sO", format, self);
-    int err = result == NULL ? -1 : 0;
-    Py_XDECREF(result);
-    return none_or_null(err);
+    return none_or_null(
+        transport_log(self->engine, (PyObject *)self, "debug", format));
 }
 
 static PyObject *

@@ -7,6 +7,7 @@
 #include "base/errors.h"
 #include "engine/handle.h"
 #include "engine/report.h"
+#include "net/transport_log.h"
 
 #include <unistd.h>
 
@@ -395,35 +396,7 @@ stream_force_close(StreamObject *stream, PyObject *exc)
 int
 stream_log(StreamObject *stream, const char *format)
 {
-    if (!stream->engine->debug) {
-        return 0;
-    }
-    PyObject *result = PyObject_CallMethod(stream->engine->state->logger,
-                                           "debug", "sO", format, stream);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-static int
-log_fatal(StreamObject *stream, const char *message, PyObject *exc)
-{
-    if (!stream->engine->debug) {
-        return 0;
-    }
-    PyObject *debug =
-        PyObject_GetAttr(stream->engine->state->logger,
-                         STATE_NAME(stream->engine->state, debug));
-    PyObject *args = Py_BuildValue("(sOs)", "%r: %s", stream, message);
-    PyObject *keywords = Py_BuildValue("{s:O}", "exc_info", exc);
-    PyObject *result = NULL;
-    if (debug != NULL && args != NULL && keywords != NULL) {
-        result = PyObject_Call(debug, args, keywords);
-    }
-    Py_XDECREF(keywords);
-    Py_XDECREF(args);
-    Py_XDECREF(debug);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return transport_log(stream->engine, (PyObject *)stream, "debug", format);
 }
 
 int
@@ -435,7 +408,8 @@ stream_fatal(StreamObject *stream, const char *message)
     PyObject *exc = PyErr_GetRaisedException();
     int err;
     if (PyErr_GivenExceptionMatches(exc, PyExc_OSError)) {
-        err = log_fatal(stream, message, exc);
+        err = transport_log_failure(stream->engine, (PyObject *)stream,
+                                    message, exc);
     }
     else {
         PyErr_SetRaisedException(Py_NewRef(exc));

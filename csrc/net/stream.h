@@ -11,23 +11,12 @@
 #include "base/sockaddr.h"
 #include "engine/engine.h"
 #include "engine/watcher.h"
+#include "net/stream_reader.h"
 #include "net/write_queue.h"
 
 /* Room for the fields of asyncio's _FlowControlMixin, the Transport that its
  * sendfile() insists on: 56 bytes in 3.11 to 3.13. Ours win over them. */
 #define STREAM_BASE_SIZE 64
-
-/* The protocol and its StreamReader, as net/stream_reader.c last saw them. */
-typedef struct ReaderLink {
-    /* Owned: the protocol's weak reference to its reader, or what stands in that
-     * place; NULL before the first bytes. */
-    PyObject *ref;
-    unsigned char ref_place;       /* among the protocol's attributes */
-    unsigned char protocol_values; /* how many these are */
-    unsigned char reader_values;
-    bool protocol_plain; /* nothing is replaced on the object */
-    bool reader_plain;
-} ReaderLink;
 
 typedef struct StreamObject {
     union {

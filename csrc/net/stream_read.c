@@ -8,7 +8,6 @@
 #include "base/errors.h"
 #include "base/platform.h"
 #include "net/stream.h"
-#include "net/stream_reader.h"
 
 /* recv() that is not disturbed by signals. */
 static ssize_t
@@ -92,7 +91,8 @@ read_data(StreamObject *stream)
     if (count <= 0) {
         return count == 0 ? read_eof(stream) : read_failed(stream);
     }
-    int fed = stream_reader_feed(stream, scratch, count);
+    int fed = stream_reader_feed(stream->engine->state, &stream->reader,
+                                 stream->protocol, scratch, count);
     if (fed < 0) {
         return data_failed(stream);
     }

@@ -1,7 +1,7 @@
-/* Feeds the StreamReader behind a stream's protocol. Called by net/stream_read.c
- * with what one recv() has brought; appends it to the reader's buffer, wakes who
- * waits for it, pauses the transport above the limit: the order and the errors are
- * those of StreamReader.feed_data(). */
+/* Feeds the StreamReader behind a transport's protocol. Called by net/stream_read.c,
+ * net/pipe_read.c and net/child_output.c with what one read has brought; appends it
+ * to the reader's buffer, wakes who waits for it, pauses the transport above the
+ * limit: the order and the errors are those of StreamReader.feed_data(). */
 #include "net/stream_reader.h"
 
 #include "base/compat.h"
@@ -55,11 +55,9 @@ protocol_is_plain(ModuleState *state, PyObject *protocol, PyObject *ref,
  * Making a method may start a collection, and that run code: afterwards `values`
  * may be gone. -1 on error. */
 static int
-look_at_protocol(StreamObject *stream, PyObject *protocol,
+look_at_protocol(ModuleState *state, ReaderLink *link, PyObject *protocol,
                  const InstanceValues *values)
 {
-    ModuleState *state = stream->engine->state;
-    ReaderLink *link = &stream->reader;
     PyObject *ref =
         attribute_or_none(protocol, STATE_NAME(state, _stream_reader_wr));
     if (ref == NULL) {
@@ -117,10 +115,9 @@ attributes_are_plain(ModuleState *state, PyObject *reader,
 
 /* Looks at the reader by the names of its attributes. -1 on error. */
 static int
-look_at_reader(StreamObject *stream, PyObject *reader,
+look_at_reader(ModuleState *state, ReaderLink *link, PyObject *reader,
                const InstanceValues *values)
 {
-    ModuleState *state = stream->engine->state;
     PyObject *const *functions = state->stream_methods.functions;
     int count = values->count;
     int plain = attributes_are_plain(state, reader, values);
@@ -135,24 +132,22 @@ look_at_reader(StreamObject *stream, PyObject *reader,
     if (plain < 0) {
         return -1;
     }
-    stream->reader.reader_plain = plain;
-    stream->reader.reader_values = (unsigned char)count;
+    link->reader_plain = plain;
+    link->reader_values = (unsigned char)count;
     return 0;
 }
 
 /* The reader of a plain protocol. New reference; NULL when the protocol is not
  * plain or its reader is gone, or with an exception set. */
 static PyObject *
-reader_of_protocol(StreamObject *stream)
+reader_of_protocol(ModuleState *state, ReaderLink *link, PyObject *protocol)
 {
-    ReaderLink *link = &stream->reader;
-    PyObject *protocol = stream->protocol;
     InstanceValues values;
     instance_values_of(protocol, &values);
     if (link->ref == NULL || values.count != link->protocol_values
         || values.values[link->ref_place] != link->ref) {
         Py_INCREF(protocol);
-        int err = look_at_protocol(stream, protocol, &values);
+        int err = look_at_protocol(state, link, protocol, &values);
         Py_DECREF(protocol);
         if (err < 0) {
             return NULL;
@@ -164,33 +159,20 @@ reader_of_protocol(StreamObject *stream)
 /* 1 when the reader is as it should be, with its attributes in `values`; 0 when
  * not, -1 on error. */
 static int
-reader_is_plain(StreamObject *stream, PyObject *reader, InstanceValues *values)
+reader_is_plain(ModuleState *state, ReaderLink *link, PyObject *reader,
+                InstanceValues *values)
 {
-    ReaderLink *link = &stream->reader;
-    if (!Py_IS_TYPE(reader,
-                    (PyTypeObject *)stream->engine->state->stream_reader)) {
+    if (!Py_IS_TYPE(reader, (PyTypeObject *)state->stream_reader)) {
         return 0;
     }
     instance_values_of(reader, values);
     if (values->count != link->reader_values) {
-        if (look_at_reader(stream, reader, values) < 0) {
+        if (look_at_reader(state, link, reader, values) < 0) {
             return -1;
         }
         instance_values_of(reader, values); /* looking may have run code */
     }
     return link->reader_plain && values->count == link->reader_values;
-}
-
-/* The reader and its attributes, where nothing is replaced. New reference; NULL
- * where something is, or with an exception set. */
-static PyObject *
-plain_reader(StreamObject *stream, InstanceValues *values)
-{
-    PyObject *reader = reader_of_protocol(stream);
-    if (reader != NULL && reader_is_plain(stream, reader, values) <= 0) {
-        Py_CLEAR(reader);
-    }
-    return reader;
 }
 
 /* ---- feed_data() ---- */
@@ -326,29 +308,58 @@ feed(ModuleState *state, PyObject *reader, const FedAttributes *found,
     return above ? pause_reader(state, reader) : 0;
 }
 
-int
-stream_reader_feed(StreamObject *stream, const char *data, Py_ssize_t size)
+/* 1 when a plain reader has taken the bytes, 0 when it is not plain, -1 on error. */
+static int
+feed_if_plain(ModuleState *state, ReaderLink *link, PyObject *reader,
+              const char *data, Py_ssize_t size)
 {
-    ModuleState *state = stream->engine->state;
-    if (!Py_IS_TYPE(stream->protocol,
-                    (PyTypeObject *)state->stream_protocol)) {
+    InstanceValues values;
+    int plain = reader_is_plain(state, link, reader, &values);
+    if (plain <= 0) {
+        return plain;
+    }
+    FedAttributes found = fed_attributes(state, &values);
+    if (found.eof != Py_False || !PyByteArray_CheckExact(found.buffer)
+        || !PyLong_CheckExact(found.limit)) {
+        return 0;
+    }
+    return feed(state, reader, &found, data, size) < 0 ? -1 : 1;
+}
+
+int
+stream_reader_feed(ModuleState *state, ReaderLink *link, PyObject *protocol,
+                   const char *data, Py_ssize_t size)
+{
+    if (!Py_IS_TYPE(protocol, (PyTypeObject *)state->stream_protocol)) {
         return 0;
     }
     int plain = stream_methods_are_plain(state);
     if (plain <= 0) {
         return plain;
     }
-    InstanceValues values;
-    PyObject *reader = plain_reader(stream, &values);
+    PyObject *reader = reader_of_protocol(state, link, protocol);
     if (reader == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    int fed = 0;
-    FedAttributes found = fed_attributes(state, &values);
-    if (found.eof == Py_False && PyByteArray_CheckExact(found.buffer)
-        && PyLong_CheckExact(found.limit)) {
-        fed = feed(state, reader, &found, data, size) < 0 ? -1 : 1;
+    int fed = feed_if_plain(state, link, reader, data, size);
+    Py_DECREF(reader);
+    return fed;
+}
+
+int
+stream_reader_feed_known(ModuleState *state, ReaderLink *link,
+                         PyObject *reader, const char *data, Py_ssize_t size)
+{
+    int plain = stream_methods_are_plain(state);
+    if (plain <= 0) {
+        return plain;
     }
+    Py_INCREF(reader);
+    if (link->ref != reader) {
+        link->reader_values = 0; /* look at it */
+        Py_XSETREF(link->ref, Py_NewRef(reader));
+    }
+    int fed = feed_if_plain(state, link, reader, data, size);
     Py_DECREF(reader);
     return fed;
 }
