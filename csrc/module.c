@@ -11,6 +11,7 @@
 #include "engine/handle.h"
 #include "net/datagram.h"
 #include "net/listener.h"
+#include "net/pipe.h"
 #include "net/poller.h"
 #include "net/sock_io.h"
 #include "net/stream.h"
@@ -82,7 +83,7 @@ module_exec(PyObject *module)
         || await_iter_setup(module, state) < 0
         || future_setup(module, state) < 0 || task_setup(module, state) < 0
         || poller_setup(module, state) < 0 || stream_setup(module, state) < 0
-        || datagram_setup(module, state) < 0
+        || datagram_setup(module, state) < 0 || pipe_setup(module, state) < 0
         || listener_setup(module, state) < 0 || sock_io_setup(state) < 0
         || sock_call_setup(module, state) < 0
         || sock_method_setup(module, state) < 0

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         _create_connection_transport: Any
         _make_socket_transport: Any
         _make_datagram_transport: Any
+        _make_read_pipe_transport: Any
+        _make_write_pipe_transport: Any
         _make_subprocess_transport: Any
         _child_watcher_callback: Any
 

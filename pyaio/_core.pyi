@@ -109,7 +109,7 @@ class Loop:
     def _remove_reader(self, fd: Any, /) -> bool: ...
     def _remove_writer(self, fd: Any, /) -> bool: ...
     def _watched_events(self, fd: Any, /) -> int: ...
-    def _transport_of(self, fd: Any, /) -> asyncio.Transport | None: ...
+    def _transport_of(self, fd: Any, /) -> asyncio.BaseTransport | None: ...
     def _make_socket_transport(
         self,
         sock: socket.socket,
@@ -128,6 +128,20 @@ class Loop:
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
     ) -> asyncio.DatagramTransport: ...
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.ReadTransport: ...
+    def _make_write_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> asyncio.WriteTransport: ...
     def _is_plain_socket(self, sock: object, /) -> bool: ...
     def _listen(
         self,
@@ -164,6 +178,13 @@ class DatagramTransport(asyncio.Transport, asyncio.DatagramTransport):
 
 @final
 class Listener: ...
+
+@final
+class ReadPipeTransport(asyncio.ReadTransport):
+    max_size: int
+
+@final
+class WritePipeTransport(asyncio.Transport): ...
 
 @final
 class Poller: ...

@@ -276,6 +276,22 @@ class Loop(_core.Loop, SelectorEventLoop):
         )
         return transport
 
+    def _make_foreign_read_pipe_transport(self, *args: Any, **kwargs: Any) -> asyncio.ReadTransport:
+        """asyncio's own transport, for a terminal and what else the native one does not serve."""
+        transport: asyncio.ReadTransport = SelectorEventLoop._make_read_pipe_transport(
+            self, *args, **kwargs
+        )
+        return transport
+
+    def _make_foreign_write_pipe_transport(
+        self, *args: Any, **kwargs: Any
+    ) -> asyncio.WriteTransport:
+        """The same for the end that writes."""
+        transport: asyncio.WriteTransport = SelectorEventLoop._make_write_pipe_transport(
+            self, *args, **kwargs
+        )
+        return transport
+
     def _start_serving(
         self,
         protocol_factory: Any,

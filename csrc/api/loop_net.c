@@ -5,6 +5,7 @@
 #include "engine/watcher.h"
 #include "net/datagram.h"
 #include "net/listener.h"
+#include "net/pipe.h"
 #include "net/poller.h"
 #include "net/socket_options.h"
 #include "net/stream.h"
@@ -177,7 +178,9 @@ Loop__transport_of(LoopObject *self, PyObject *fileobj)
     ModuleState *state = self->engine.state;
     if (watcher != NULL
         && (Py_IS_TYPE(watcher->owner, state->stream_type)
-            || Py_IS_TYPE(watcher->owner, state->datagram_type))) {
+            || Py_IS_TYPE(watcher->owner, state->datagram_type)
+            || Py_IS_TYPE(watcher->owner, state->read_pipe_type)
+            || Py_IS_TYPE(watcher->owner, state->write_pipe_type))) {
         return Py_NewRef(watcher->owner);
     }
     Py_RETURN_NONE;
@@ -284,6 +287,45 @@ Loop__make_datagram_transport(LoopObject *self, PyObject *args,
 }
 
 static PyObject *
+make_pipe_transport(LoopObject *self, PyObject *args, PyObject *kwargs,
+                    bool writes)
+{
+    static char *keywords[] = {"pipe", "protocol", "waiter", "extra", NULL};
+    PipeParts parts = {.writes = writes, .waiter = Py_None, .extra = Py_None};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "OO|OO", keywords,
+                                     &parts.pipe, &parts.protocol,
+                                     &parts.waiter, &parts.extra)) {
+        return NULL;
+    }
+    int serves = pipe_serves(&parts);
+    if (serves <= 0) {
+        const char *name = writes ? "_make_foreign_write_pipe_transport"
+                                  : "_make_foreign_read_pipe_transport";
+        return serves < 0 ? NULL
+                          : make_foreign_transport((PyObject *)self, name,
+                                                   args, kwargs);
+    }
+    if (engine_check_closed(&self->engine) < 0) {
+        return NULL;
+    }
+    return pipe_new(&self->engine, &parts);
+}
+
+static PyObject *
+Loop__make_read_pipe_transport(LoopObject *self, PyObject *args,
+                               PyObject *kwargs)
+{
+    return make_pipe_transport(self, args, kwargs, false);
+}
+
+static PyObject *
+Loop__make_write_pipe_transport(LoopObject *self, PyObject *args,
+                                PyObject *kwargs)
+{
+    return make_pipe_transport(self, args, kwargs, true);
+}
+
+static PyObject *
 Loop__listen(LoopObject *self, PyObject *args)
 {
     PyObject *sock, *factory, *server, *context;
@@ -349,6 +391,18 @@ PyDoc_STRVAR(make_datagram_transport_doc,
              "another family than IPv4, IPv6 and Unix.\n\n"
              "connection_made() and the waiter's result come in the next "
              "turn.");
+PyDoc_STRVAR(make_read_pipe_transport_doc,
+             "_make_read_pipe_transport($self, pipe, protocol, waiter=None, "
+             "extra=None)\n--\n\n"
+             "The transport of the reading end of a pipe, which it owns from "
+             "now on: asyncio's own\nfor a character device. ValueError for "
+             "what is no pipe, socket or such a device.\n\n"
+             "connection_made() and the waiter's result come in the next "
+             "turn.");
+PyDoc_STRVAR(make_write_pipe_transport_doc,
+             "_make_write_pipe_transport($self, pipe, protocol, waiter=None, "
+             "extra=None)\n--\n\n"
+             "The same for the end that writes.");
 PyDoc_STRVAR(is_plain_socket_doc,
              "_is_plain_socket($self, sock, /)\n--\n\n"
              "True for a socket.socket whose bytes move by its own methods: "
@@ -376,6 +430,10 @@ PyMethodDef loop_net_methods[] = {
            make_socket_transport_doc),
     METHOD(_make_datagram_transport, METH_VARARGS | METH_KEYWORDS,
            make_datagram_transport_doc),
+    METHOD(_make_read_pipe_transport, METH_VARARGS | METH_KEYWORDS,
+           make_read_pipe_transport_doc),
+    METHOD(_make_write_pipe_transport, METH_VARARGS | METH_KEYWORDS,
+           make_write_pipe_transport_doc),
     METHOD(_is_plain_socket, METH_O, is_plain_socket_doc),
     METHOD(_listen, METH_VARARGS, listen_doc),
     METHOD(_unlisten, METH_O, unlisten_doc),

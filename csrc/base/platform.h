@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -74,6 +75,48 @@ platform_set_nonblocking_cloexec(int fd)
         return -1;
     }
     return fcntl(fd, F_SETFD, FD_CLOEXEC);
+}
+
+/* One call where fcntl() would need two. -1 and errno on failure. */
+static inline int
+platform_set_nonblocking(int fd)
+{
+    int on = 1;
+    return ioctl(fd, FIONBIO, &on);
+}
+
+/* What a new pipe holds, in bytes. */
+#define PLATFORM_PIPE_SIZE (64 * 1024)
+
+/* Has a pipe of that size hold more, where the platform and the user's limits allow
+ * it; one of another size is left as somebody wanted it. */
+static inline void
+platform_enlarge_pipe(int fd, int size)
+{
+#ifdef F_SETPIPE_SZ
+    if (fcntl(fd, F_GETPIPE_SZ) == PLATFORM_PIPE_SIZE) {
+        (void)fcntl(fd, F_SETPIPE_SZ, size);
+    }
+#else
+    (void)fd;
+    (void)size;
+#endif
+}
+
+/* True when the end of a pipe or socket that writes becomes readable by the closing
+ * of the other end, and for a pipe by nothing else. On macOS and its like that of a
+ * named one is readable whenever there is something in it. */
+static inline bool
+platform_write_end_hears_close(const struct stat *found)
+{
+#if defined(__APPLE__) || defined(__sun)
+    return S_ISSOCK(found->st_mode) || found->st_nlink == 0;
+#elif defined(_AIX)
+    return S_ISSOCK(found->st_mode);
+#else
+    (void)found;
+    return true;
+#endif
 }
 
 /* accept4(2) with SOCK_NONBLOCK | SOCK_CLOEXEC. -1 and errno on failure. */

@@ -80,6 +80,7 @@
     X(pause_reading)                                                          \
     X(pause_writing)                                                          \
     X(peername)                                                               \
+    X(pipe)                                                                   \
     X(proto)                                                                  \
     X(protocol)                                                               \
     X(result)                                                                 \
@@ -132,6 +133,10 @@
     X(base_event_loop, "asyncio.base_events", "BaseEventLoop")                \
     X(buffered_protocol, "asyncio.protocols", "BufferedProtocol")             \
     X(cancelled_error, "asyncio", "CancelledError")                           \
+    X(child_read_protocol, "asyncio.base_subprocess",                         \
+      "ReadSubprocessPipeProto")                                              \
+    X(child_write_protocol, "asyncio.base_subprocess",                        \
+      "WriteSubprocessPipeProto")                                             \
     X(extract_stack, "asyncio.format_helpers", "extract_stack")               \
     X(format_callback, "asyncio.format_helpers", "_format_callback_source")   \
     X(format_handle, "asyncio.base_events", "_format_handle")                 \
@@ -166,6 +171,8 @@
     X(loop_type)                                                              \
     X(stream_type)                                                            \
     X(datagram_type)                                                          \
+    X(read_pipe_type)                                                         \
+    X(write_pipe_type)                                                        \
     X(listener_type)                                                          \
     X(poller_type)                                                            \
     X(future_type)                                                            \

@@ -1,0 +1,488 @@
+/* The pipe transports as Python sees them: methods, attributes, memory. Their work is
+ * done by the other pipe files. */
+#include "base/compat.h"
+#include "base/errors.h"
+#include "engine/report.h"
+#include "net/flow.h"
+#include "net/pipe.h"
+#include "net/transport_log.h"
+
+static PyObject *
+or_none(PyObject *object)
+{
+    return Py_NewRef(object ? object : Py_None);
+}
+
+/* ---- of both ends ---- */
+
+static PyObject *
+Pipe_close(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_null(pipe_close(self));
+}
+
+static PyObject *
+Pipe_is_closing(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(self->closing);
+}
+
+static PyObject *
+Pipe_set_protocol(PipeObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"protocol", NULL};
+    PyObject *protocol;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:set_protocol", keywords,
+                                     &protocol)) {
+        return NULL;
+    }
+    Py_XSETREF(self->protocol, Py_NewRef(protocol));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+Pipe_get_protocol(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return or_none(self->protocol);
+}
+
+static PyObject *
+Pipe_get_extra_info(PipeObject *self, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"name", "default", NULL};
+    PyObject *name, *fallback = Py_None;
+    /* Whoever asks for the pipe may write to it. */
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info",
+                                     keywords, &name, &fallback)
+        || pipe_send_gathered(self) < 0) {
+        return NULL;
+    }
+    PyObject *value =
+        self->extra ? PyDict_GetItemWithError(self->extra, name) : NULL;
+    if (value == NULL && PyErr_Occurred()) {
+        return NULL;
+    }
+    return Py_NewRef(value ? value : fallback);
+}
+
+static PyObject *
+Pipe__start(PipeObject *self, PyObject *waiter)
+{
+    return none_or_null(pipe_start(self, waiter));
+}
+
+static PyObject *
+Pipe__call_connection_lost(PipeObject *self, PyObject *exc)
+{
+    if (self->pipe == NULL) {
+        Py_RETURN_NONE;
+    }
+    return none_or_null(pipe_finish(self, exc));
+}
+
+/* Where the loop has been closed asyncio finds no selector to ask. */
+static PyObject *
+Pipe_repr(PipeObject *self)
+{
+    const char *state = self->pipe == NULL ? " closed"
+                        : self->closing    ? " closing"
+                                           : "";
+    bool polling = self->writes ? self->write_armed : self->reading;
+    bool asked = self->pipe != NULL && !self->engine->closed;
+    const char *polls = asked                ? polling ? "polling" : "idle"
+                        : self->pipe == NULL ? "closed"
+                                             : "open";
+    if (self->writes && asked) {
+        return PyUnicode_FromFormat("<WritePipeTransport%s fd=%d %s "
+                                    "bufsize=%zu>",
+                                    state, self->fd, polls, self->queue.size);
+    }
+    return PyUnicode_FromFormat("<%s%s fd=%d %s>",
+                                self->writes ? "WritePipeTransport"
+                                             : "ReadPipeTransport",
+                                state, self->fd, polls);
+}
+
+/* ---- of the end that reads ---- */
+
+static bool
+pipe_is_reading(PipeObject *self)
+{
+    return !self->closing && !self->paused;
+}
+
+static PyObject *
+Pipe_is_reading(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(pipe_is_reading(self));
+}
+
+static PyObject *
+Pipe_pause_reading(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (!pipe_is_reading(self)) {
+        Py_RETURN_NONE;
+    }
+    self->paused = true;
+    self->reading = false;
+    pipe_update_watch(self);
+    return none_or_null(transport_log(self->engine, (PyObject *)self, "debug",
+                                      "%r pauses reading"));
+}
+
+static PyObject *
+Pipe_resume_reading(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (self->closing || !self->paused) {
+        Py_RETURN_NONE;
+    }
+    /* From here on reads call the protocol in the context of who resumed. */
+    PyObject *context = PyContext_CopyCurrent();
+    if (context == NULL) {
+        return NULL;
+    }
+    PyObject *before = self->context;
+    self->context = context;
+    self->paused = false;
+    self->reading = true;
+    pipe_update_watch(self);
+    Py_DECREF(before); /* may call the program: last */
+    return none_or_null(transport_log(self->engine, (PyObject *)self, "debug",
+                                      "%r resumes reading"));
+}
+
+/* ---- of the end that writes ---- */
+
+static PyObject *
+Pipe_write(PipeObject *self, PyObject *const *args, Py_ssize_t nargs,
+           PyObject *kwnames)
+{
+    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    if (nargs + named != 1
+        || (named == 1
+            && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
+                                                "data")
+                   != 0)) {
+        PyErr_SetString(PyExc_TypeError,
+                        "write() takes exactly one argument: 'data'");
+        return NULL;
+    }
+    return none_or_null(pipe_write(self, args[0]));
+}
+
+static PyObject *
+Pipe_can_write_eof(PipeObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    Py_RETURN_TRUE;
+}
+
+static PyObject *
+Pipe_abort(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (pipe_send_gathered(self) < 0) {
+        return NULL;
+    }
+    return none_or_null(pipe_force_close(self, Py_None));
+}
+
+static PyObject *
+Pipe_get_write_buffer_size(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    if (pipe_send_gathered(self) < 0) {
+        return NULL;
+    }
+    return PyLong_FromSize_t(self->queue.size);
+}
+
+static PyObject *
+Pipe_get_write_buffer_limits(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("(KK)", (unsigned long long)self->low_water,
+                         (unsigned long long)self->high_water);
+}
+
+static PyObject *
+Pipe_set_write_buffer_limits(PipeObject *self, PyObject *args,
+                             PyObject *kwargs)
+{
+    static char *keywords[] = {"high", "low", NULL};
+    PyObject *high = Py_None, *low = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(
+            args, kwargs, "|OO:set_write_buffer_limits", keywords, &high, &low)
+        || flow_limits(high, low, &self->high_water, &self->low_water) < 0
+        || pipe_send_gathered(self) < 0) {
+        return NULL;
+    }
+    return none_or_null(pipe_flow_pause(self));
+}
+
+/* ---- private attributes that libraries read ---- */
+
+static PyObject *
+Pipe_get_loop(PipeObject *self, void *Py_UNUSED(closure))
+{
+    return or_none(self->pipe == NULL ? NULL : self->loop);
+}
+
+static PyObject *
+Pipe_get_fd(PipeObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromLong(self->fd);
+}
+
+static PyObject *
+Pipe_get_conn_lost(PipeObject *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSsize_t(self->lost_writes);
+}
+
+static PyObject *
+Pipe_get_object(PipeObject *self, void *offset)
+{
+    return or_none(*(PyObject **)((char *)self + (size_t)offset));
+}
+
+static PyObject *
+Pipe_get_flag(PipeObject *self, void *offset)
+{
+    return PyBool_FromLong(*(bool *)((char *)self + (size_t)offset));
+}
+
+static PyObject *
+Pipe_get_size(PipeObject *self, void *offset)
+{
+    return PyLong_FromSize_t(*(size_t *)((char *)self + (size_t)offset));
+}
+
+#define PIPE_FIELD(name, kind, field)                                         \
+    {name, (getter)Pipe_get_##kind, NULL, NULL,                               \
+     (void *)offsetof(PipeObject, field)}
+#define PIPE_FIELDS                                                           \
+    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL,      \
+     NULL},                                                                   \
+        {"_loop", (getter)Pipe_get_loop, NULL, NULL, NULL},                   \
+        {"_fileno", (getter)Pipe_get_fd, NULL, NULL, NULL},                   \
+        PIPE_FIELD("_protocol", object, protocol),                            \
+        PIPE_FIELD("_pipe", object, pipe),                                    \
+        PIPE_FIELD("_extra", object, extra),                                  \
+        PIPE_FIELD("_closing", flag, closing)
+
+static PyGetSetDef ReadPipe_getset[] = {
+    PIPE_FIELDS,
+    PIPE_FIELD("_paused", flag, paused),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyGetSetDef WritePipe_getset[] = {
+    PIPE_FIELDS,
+    {"_conn_lost", (getter)Pipe_get_conn_lost, NULL, NULL, NULL},
+    PIPE_FIELD("_protocol_paused", flag, protocol_paused),
+    PIPE_FIELD("_high_water", size, high_water),
+    PIPE_FIELD("_low_water", size, low_water),
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMemberDef Pipe_members[] = {
+    {"__dictoffset__", T_PYSSIZET, offsetof(PipeObject, dict), READONLY, NULL},
+    {"__weaklistoffset__", T_PYSSIZET, offsetof(PipeObject, weakrefs),
+     READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+
+/* ---- memory ---- */
+
+static int
+Pipe_traverse(PipeObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->loop);
+    Py_VISIT(self->protocol);
+    Py_VISIT(self->pipe);
+    Py_VISIT(self->extra);
+    Py_VISIT(self->reader.ref);
+    Py_VISIT(self->context);
+    Py_VISIT(self->write_context);
+    Py_VISIT(self->dict);
+    return 0;
+}
+
+/* Leaves to the dealloc `loop`, which the end of the watcher needs, `pipe`, which
+ * owns the fd, and the contexts. */
+static int
+Pipe_clear(PipeObject *self)
+{
+    Py_CLEAR(self->protocol);
+    Py_CLEAR(self->extra);
+    Py_CLEAR(self->reader.ref);
+    Py_CLEAR(self->dict);
+    return 0;
+}
+
+/* Nobody has closed it: says so, closes the file. */
+static void
+Pipe_finalize(PipeObject *self)
+{
+    if (self->pipe == NULL) {
+        return;
+    }
+    PyObject *raised = PyErr_GetRaisedException();
+    if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed transport %R",
+                              self)
+        < 0) {
+        report_unraisable("an unclosed transport");
+    }
+    if (pipe_close_file(self) < 0) {
+        report_unraisable("an unclosed transport");
+    }
+    if (raised != NULL) {
+        PyErr_SetRaisedException(raised);
+    }
+}
+
+static void
+Pipe_dealloc(PipeObject *self)
+{
+    if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
+        return; /* somebody has taken a reference */
+    }
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    if (self->weakrefs != NULL) {
+        PyObject_ClearWeakRefs((PyObject *)self);
+    }
+    Pipe_clear(self);
+    write_queue_clear(&self->queue);
+    Py_CLEAR(self->context);
+    Py_CLEAR(self->write_context);
+    Py_CLEAR(self->pipe);
+    Py_CLEAR(self->loop);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* ---- the types ---- */
+
+/* A method's docstring, which starts with its signature. */
+#define DOC(name, parameters, text) #name "($self" parameters ")\n--\n\n" text
+#define NOARGS(name, text)                                                    \
+    {#name, (PyCFunction)Pipe_##name, METH_NOARGS, DOC(name, "", text)}
+#define ONEARG(name, parameters, text)                                        \
+    {#name, (PyCFunction)Pipe_##name, METH_O, DOC(name, parameters, text)}
+#define FASTCALL(name, parameters, text)                                      \
+    {#name, (PyCFunction)(void (*)(void))Pipe_##name,                         \
+     METH_FASTCALL | METH_KEYWORDS, DOC(name, parameters, text)}
+#define KEYWORDS(name, parameters, text)                                      \
+    {#name, (PyCFunction)(void (*)(void))Pipe_##name,                         \
+     METH_VARARGS | METH_KEYWORDS, DOC(name, parameters, text)}
+
+/* Each follows the method of asyncio's transport of that name; the last two are
+ * what the loop calls. */
+#define PIPE_METHODS                                                          \
+    NOARGS(is_closing, "True once it is closed, or is about to be."),         \
+        KEYWORDS(set_protocol, ", protocol",                                  \
+                 "Have another protocol called from now on."),                \
+        NOARGS(get_protocol, "The protocol that is called."),                 \
+        KEYWORDS(get_extra_info, ", name, default=None",                      \
+                 "What is known of the transport: 'pipe', its file object."), \
+        ONEARG(_start, ", waiter",                                            \
+               "Begin to listen; the waiter, a future, is done. It may be "   \
+               "None."),                                                      \
+        ONEARG(_call_connection_lost, ", exc",                                \
+               "Tell the protocol of the end, and close the pipe.")
+
+static PyMethodDef ReadPipe_methods[] = {
+    NOARGS(close, "Close the pipe."),
+    NOARGS(is_reading, "True unless reading is paused or has ended."),
+    NOARGS(pause_reading, "Read nothing until resume_reading()."),
+    NOARGS(resume_reading, "Read again after pause_reading()."),
+    PIPE_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
+static PyMethodDef WritePipe_methods[] = {
+    FASTCALL(write, ", data",
+             "Write bytes, at once or as soon as the pipe takes them.\n\n"
+             "AssertionError for what is not bytes, bytearray or memoryview."),
+    {"write_eof", (PyCFunction)Pipe_close, METH_NOARGS,
+     DOC(write_eof, "", "The same as close().")},
+    NOARGS(can_write_eof, "True: write_eof() is there."),
+    NOARGS(close, "Close the pipe, after all that is queued is written."),
+    NOARGS(abort, "Close the pipe at once; drop what is queued."),
+    NOARGS(get_write_buffer_size, "How many bytes are queued."),
+    NOARGS(get_write_buffer_limits,
+           "At how many bytes writing is resumed and paused: (low, high)."),
+    KEYWORDS(set_write_buffer_limits, ", high=None, low=None",
+             "Set at how many bytes writing is paused and resumed.\n\n"
+             "ValueError unless high >= low >= 0."),
+    PIPE_METHODS,
+    {NULL, NULL, 0, NULL},
+};
+
+PyDoc_STRVAR(ReadPipe_doc,
+             "The transport of the reading end of a pipe: an "
+             "asyncio.ReadTransport with everything\nof asyncio's own.");
+PyDoc_STRVAR(WritePipe_doc,
+             "The transport of the writing end of a pipe: an "
+             "asyncio.WriteTransport with everything\nof asyncio's own.");
+
+#define PIPE_SLOTS(kind)                                                      \
+    {Py_tp_doc, (void *)kind##_doc}, {Py_tp_dealloc, Pipe_dealloc},           \
+        {Py_tp_finalize, Pipe_finalize}, {Py_tp_traverse, Pipe_traverse},     \
+        {Py_tp_clear, Pipe_clear}, {Py_tp_repr, Pipe_repr},                   \
+        {Py_tp_methods, kind##_methods}, {Py_tp_getset, kind##_getset},       \
+        {Py_tp_members, Pipe_members}, {0, NULL},
+
+static PyType_Slot ReadPipe_slots[] = {PIPE_SLOTS(ReadPipe)};
+static PyType_Slot WritePipe_slots[] = {PIPE_SLOTS(WritePipe)};
+
+static PyType_Spec ReadPipe_spec = {
+    .name = "pyaio._core.ReadPipeTransport",
+    .basicsize = sizeof(PipeObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = ReadPipe_slots,
+};
+
+static PyType_Spec WritePipe_spec = {
+    .name = "pyaio._core.WritePipeTransport",
+    .basicsize = sizeof(PipeObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
+             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = WritePipe_slots,
+};
+
+/* Under a class of asyncio.transports. New reference, NULL on failure. */
+static PyTypeObject *
+add_type(PyObject *module, PyType_Spec *spec, const char *base_name)
+{
+    PyObject *base =
+        module_import_base("asyncio.transports", base_name, PIPE_BASE_SIZE);
+    PyTypeObject *type = base ? module_add_type(module, spec, base) : NULL;
+    Py_XDECREF(base);
+    return type;
+}
+
+/* The most that one read takes. */
+static int
+add_max_size(PyTypeObject *type)
+{
+    PyObject *size = PyLong_FromLong(ENGINE_SCRATCH_SIZE);
+    int err = size == NULL
+                  ? -1
+                  : PyObject_SetAttrString((PyObject *)type, "max_size", size);
+    Py_XDECREF(size);
+    return err;
+}
+
+int
+pipe_setup(PyObject *module, ModuleState *state)
+{
+    state->read_pipe_type = add_type(module, &ReadPipe_spec, "ReadTransport");
+    if (state->read_pipe_type == NULL
+        || add_max_size(state->read_pipe_type) < 0) {
+        return -1;
+    }
+    state->write_pipe_type =
+        add_type(module, &WritePipe_spec, "_FlowControlMixin");
+    return state->write_pipe_type == NULL ? -1 : 0;
+}

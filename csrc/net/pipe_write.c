@@ -1,0 +1,356 @@
+/* The way of the bytes out: from write() to the pipe.
+ *
+ * Each write goes out at once when nothing is queued, so that what others write to
+ * the same pipe or file stays in order. Only a child's input, which nobody else
+ * writes to, is gathered: the first write of a turn goes out at once, what follows
+ * leaves in one writev() when the turn ends or more than the high-water mark has
+ * come together. What the pipe does not take waits for it to become writable; the
+ * protocol may go on when all has been written. */
+#include "base/errors.h"
+#include "base/platform.h"
+#include "engine/report.h"
+#include "net/flow.h"
+#include "net/pipe.h"
+#include "net/transport_log.h"
+
+#define VECTORS 64 /* chunks in one writev() */
+#define WRITES 16  /* writev() calls in a row, for fairness */
+
+/* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
+#define LOST_WRITES_WARNED 5
+
+/* ---- writing ---- */
+
+/* How many bytes the pipe took, 0 when it takes none now; -1 with OSError. */
+static ssize_t
+write_vectors(PipeObject *self, struct iovec *vectors, int count)
+{
+    ssize_t written;
+    do {
+        written = writev(self->fd, vectors, count);
+    } while (written < 0 && errno == EINTR);
+    if (written < 0) {
+        if (errors_is_retry(errno)) {
+            return 0;
+        }
+        PyErr_SetFromErrno(PyExc_OSError);
+    }
+    self->engine->poll_now = true; /* the answer may be there already */
+    return written;
+}
+
+static int
+write_failed(PipeObject *self)
+{
+    self->lost_writes++;
+    return pipe_fatal(self, "Fatal write error on pipe transport",
+                      PyErr_ExceptionMatches(PyExc_OSError));
+}
+
+/* Writes from the queue until it is empty or the pipe is full. 0 or, after the
+ * transport has been ended, 1; -1 with what has to leave run_forever(). */
+static int
+write_queued(PipeObject *self)
+{
+    for (int i = 0; i < WRITES && !write_queue_is_empty(&self->queue); i++) {
+        struct iovec vectors[VECTORS];
+        int count = write_queue_vectors(&self->queue, vectors, VECTORS);
+        size_t asked = 0;
+        for (int v = 0; v < count; v++) {
+            asked += vectors[v].iov_len;
+        }
+        ssize_t written = write_vectors(self, vectors, count);
+        if (written < 0) {
+            return write_failed(self) < 0 ? -1 : 1;
+        }
+        write_queue_consume(&self->queue, (size_t)written);
+        if ((size_t)written < asked) {
+            break;
+        }
+    }
+    return 0;
+}
+
+/* ---- flow control ---- */
+
+int
+pipe_flow_pause(PipeObject *self)
+{
+    if (self->queue.size <= self->high_water || self->protocol_paused
+        || self->protocol == NULL) {
+        return 0;
+    }
+    self->protocol_paused = true;
+    return flow_call(self->engine, (PyObject *)self, self->protocol,
+                     STATE_NAME(self->engine->state, pause_writing),
+                     "protocol.pause_writing() failed");
+}
+
+static int
+flow_resume(PipeObject *self)
+{
+    if (!self->protocol_paused || self->protocol == NULL) {
+        return 0;
+    }
+    self->protocol_paused = false;
+    return flow_call(self->engine, (PyObject *)self, self->protocol,
+                     STATE_NAME(self->engine->state, resume_writing),
+                     "protocol.resume_writing() failed");
+}
+
+/* ---- the queue ---- */
+
+static int
+arm_writer(PipeObject *self)
+{
+    if (!self->write_armed) {
+        /* Flow control will call the protocol from here on: in the context
+         * of whoever wrote too much. */
+        PyObject *context = PyContext_CopyCurrent();
+        if (context == NULL) {
+            return -1;
+        }
+        PyObject *before = self->write_context;
+        self->write_context = context;
+        self->write_armed = true;
+        pipe_update_watch(self);
+        Py_XDECREF(before); /* may call the program: last */
+    }
+    return 0;
+}
+
+/* All has been written: the protocol may go on, or the transport ends. */
+static int
+on_drained(PipeObject *self)
+{
+    if (self->write_armed) {
+        self->write_armed = false;
+        pipe_update_watch(self);
+    }
+    if (flow_resume(self) < 0) { /* may write, close, abort */
+        return -1;
+    }
+    if (self->closing && !self->ending && write_queue_is_empty(&self->queue)) {
+        return pipe_finish(self, Py_None); /* at once, as in asyncio */
+    }
+    return 0;
+}
+
+/* The queue's bytes leave as far as the pipe takes them. */
+static int
+flush_queue(PipeObject *self)
+{
+    int ended = write_queued(self);
+    if (ended != 0) {
+        return ended < 0 ? -1 : 0;
+    }
+    return write_queue_is_empty(&self->queue) ? on_drained(self)
+                                              : arm_writer(self);
+}
+
+int
+pipe_on_writable(PipeObject *self)
+{
+    if (self->of_child && !self->enlarged
+        && self->queue.size > PLATFORM_PIPE_SIZE) {
+        /* The child reads, and there is more for it than a pipe holds. */
+        self->enlarged = true;
+        platform_enlarge_pipe(self->fd, ENGINE_SCRATCH_SIZE);
+    }
+    return flush_queue(self);
+}
+
+int
+pipe_on_other_end_closed(PipeObject *self)
+{
+    if (pipe_send_gathered(self) < 0) {
+        return -1;
+    }
+    if (self->ending) {
+        return 0;
+    }
+    if (transport_log(self->engine, (PyObject *)self, "info",
+                      "%r was closed by peer")
+        < 0) {
+        return -1;
+    }
+    if (write_queue_is_empty(&self->queue)) {
+        return pipe_force_close(self, Py_None);
+    }
+    PyObject *exc = PyObject_CallNoArgs(PyExc_BrokenPipeError);
+    int err = exc == NULL ? -1 : pipe_force_close(self, exc);
+    Py_XDECREF(exc);
+    return err;
+}
+
+/* ---- gathering ---- */
+
+static void
+gather(PipeObject *self)
+{
+    if (!self->flush_queued && !self->write_armed) {
+        self->flush_queued = true;
+        Py_INCREF(self); /* dropped by flush_run() or _discard() */
+        ready_push(&self->engine->turn_end, &self->flush);
+    }
+}
+
+int
+pipe_send_gathered(PipeObject *self)
+{
+    if (write_queue_is_empty(&self->queue) || self->write_armed
+        || self->ending) {
+        return 0;
+    }
+    return flush_queue(self);
+}
+
+static PipeObject *
+pipe_of(ReadyEntry *flush)
+{
+    return CONTAINER_OF(flush, PipeObject, flush);
+}
+
+static int
+flush_run(ReadyEntry *entry, Engine *engine)
+{
+    PipeObject *self = pipe_of(entry);
+    self->flush_queued = false;
+    int err =
+        report_contain(engine, pipe_send_gathered(self), (PyObject *)self);
+    Py_DECREF(self); /* taken by gather() */
+    return err;
+}
+
+static void
+flush_discard(ReadyEntry *entry)
+{
+    PipeObject *self = pipe_of(entry);
+    self->flush_queued = false;
+    Py_DECREF(self); /* taken by gather() */
+}
+
+static int
+flush_traverse(ReadyEntry *entry, visitproc visit, void *arg)
+{
+    Py_VISIT(pipe_of(entry));
+    return 0;
+}
+
+static PyObject *
+flush_subject(ReadyEntry *entry)
+{
+    return Py_NewRef((PyObject *)pipe_of(entry));
+}
+
+const ReadyOps pipe_flush_ops = {
+    .run = flush_run,
+    .discard = flush_discard,
+    .traverse = flush_traverse,
+    .subject = flush_subject,
+};
+
+/* ---- write() ---- */
+
+/* After the end: dropped, counted, warned. */
+static int
+write_is_lost(PipeObject *self)
+{
+    PyObject *result = Py_NewRef(Py_None);
+    if (self->lost_writes >= LOST_WRITES_WARNED) {
+        Py_SETREF(result, PyObject_CallMethod(
+                              self->engine->state->logger, "warning", "s",
+                              "pipe closed by peer or os.write(pipe, "
+                              "data) raised exception."));
+    }
+    self->lost_writes++;
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* Outside of a turn nobody would flush what is gathered. */
+static bool
+write_can_wait(PipeObject *self)
+{
+    Engine *engine = self->engine;
+    return self->of_child && engine->in_turn
+           && self->wrote_in_turn == engine->turn_id;
+}
+
+/* Queues bytes behind others or for the end of the turn. */
+static int
+write_later(PipeObject *self, PyObject *owner, const char *data, size_t size)
+{
+    if (write_queue_push(&self->queue, owner, data, size) < 0) {
+        return -1;
+    }
+    gather(self);
+    if (self->queue.size > self->high_water && pipe_send_gathered(self) < 0) {
+        return -1;
+    }
+    return pipe_flow_pause(self);
+}
+
+static int
+write_now(PipeObject *self, PyObject *owner, const char *data, size_t size)
+{
+    struct iovec vector = {(void *)data, size};
+    ssize_t written = write_vectors(self, &vector, 1);
+    if (written < 0) {
+        return write_failed(self);
+    }
+    self->wrote_in_turn = self->engine->turn_id;
+    if ((size_t)written == size) {
+        return 0;
+    }
+    if (write_queue_push(&self->queue, owner, data + written,
+                         size - (size_t)written)
+            < 0
+        || arm_writer(self) < 0) {
+        return -1;
+    }
+    return pipe_flow_pause(self);
+}
+
+/* What os.write() says of a view that is not contiguous ends the transport; what
+ * the buffer says, with something in it, is the caller's. */
+static int
+no_bytes(PipeObject *self, PyObject *data)
+{
+    if (write_queue_is_empty(&self->queue)) {
+        return write_failed(self);
+    }
+    PyErr_Format(PyExc_TypeError, "can't concat %.100s to bytearray",
+                 Py_TYPE(data)->tp_name);
+    return -1;
+}
+
+int
+pipe_write(PipeObject *self, PyObject *data)
+{
+    if (!PyBytes_Check(data) && !PyByteArray_Check(data)
+        && !PyMemoryView_Check(data)) {
+        PyErr_Format(PyExc_AssertionError, "%R", data);
+        return -1;
+    }
+    int some = PyObject_IsTrue(data);
+    if (some <= 0) {
+        return some;
+    }
+    if (self->lost_writes || self->closing) {
+        return write_is_lost(self);
+    }
+    Py_buffer view;
+    if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+        return no_bytes(self, data);
+    }
+    int err = 0;
+    if (view.len > 0) {
+        bool waits =
+            !write_queue_is_empty(&self->queue) || write_can_wait(self);
+        err = (waits ? write_later : write_now)(self, data, view.buf,
+                                                (size_t)view.len);
+    }
+    PyBuffer_Release(&view);
+    return err;
+}
