@@ -19,6 +19,7 @@
     X(_asyncio_future_blocking)                                               \
     X(_attach)                                                                \
     X(_buffer)                                                                \
+    X(_call)                                                                  \
     X(_call_connection_lost)                                                  \
     X(_check_callback)                                                        \
     X(_detach)                                                                \
@@ -28,8 +29,11 @@
     X(_limit)                                                                 \
     X(_loop)                                                                  \
     X(_paused)                                                                \
+    X(_pending_calls)                                                         \
+    X(_pipe_data_received)                                                    \
     X(_process_events)                                                        \
     X(_process_self_data)                                                     \
+    X(_protocol)                                                              \
     X(_run_once)                                                              \
     X(_selector)                                                              \
     X(_start)                                                                 \
@@ -63,6 +67,7 @@
     X(error_received)                                                         \
     X(exception)                                                              \
     X(family)                                                                 \
+    X(fd)                                                                     \
     X(feed_data)                                                              \
     X(fget)                                                                   \
     X(fileno)                                                                 \
@@ -81,6 +86,8 @@
     X(pause_writing)                                                          \
     X(peername)                                                               \
     X(pipe)                                                                   \
+    X(pipe_data_received)                                                     \
+    X(proc)                                                                   \
     X(proto)                                                                  \
     X(protocol)                                                               \
     X(result)                                                                 \
@@ -95,6 +102,8 @@
     X(socket)                                                                 \
     X(sockname)                                                               \
     X(source_traceback)                                                       \
+    X(stderr)                                                                 \
+    X(stdout)                                                                 \
     X(throw)                                                                  \
     X(time)                                                                   \
     X(transport)                                                              \
@@ -133,8 +142,10 @@
     X(base_event_loop, "asyncio.base_events", "BaseEventLoop")                \
     X(buffered_protocol, "asyncio.protocols", "BufferedProtocol")             \
     X(cancelled_error, "asyncio", "CancelledError")                           \
+    X(child_protocol, "asyncio.subprocess", "SubprocessStreamProtocol")       \
     X(child_read_protocol, "asyncio.base_subprocess",                         \
       "ReadSubprocessPipeProto")                                              \
+    X(child_transport, "asyncio.unix_events", "_UnixSubprocessTransport")     \
     X(child_write_protocol, "asyncio.base_subprocess",                        \
       "WriteSubprocessPipeProto")                                             \
     X(extract_stack, "asyncio.format_helpers", "extract_stack")               \
@@ -183,7 +194,8 @@
     X(sock_method_type)
 
 /* The tuples ("context",) and ("msg",); the code of asyncio's stream methods
- * (net/stream_methods.c); descriptors of _socket.socket (net/sock_io.c); and of
+ * (net/stream_methods.c) and of those that a child's output goes through
+ * (net/child_output.c); descriptors of _socket.socket (net/sock_io.c); and of
  * asyncio's WeakSet of tasks, before 3.14, its set of weak references, its set of
  * iterations that go on, and the callback of its references. Of base/snapshot.h, an
  * empty mapping of context variables, and the Context that callbacks take turns in,
@@ -193,6 +205,7 @@
     X(context_keyword)                                                        \
     X(msg_keyword)                                                            \
     X(stream_codes)                                                           \
+    X(child_codes)                                                            \
     X(socket_family)                                                          \
     X(socket_kind)                                                            \
     X(socket_proto)                                                           \

@@ -1,12 +1,14 @@
 /* The way of the bytes in: from the pipe to the protocol.
  *
  * The watcher calls pipe_on_readable(), and this reads once into the engine's shared
- * buffer. A StreamReader gets the bytes from there (net/stream_reader.c), other
- * protocols get a bytes object. What a protocol raises is reported, and the pipe is read on, as in
+ * buffer. A StreamReader gets the bytes from there (net/stream_reader.c), that of a
+ * child process in the turn after (net/child_output.c); other protocols get a bytes
+ * object. What a protocol raises is reported, and the pipe is read on, as in
  * asyncio. */
 #include "base/errors.h"
 #include "base/platform.h"
 #include "engine/handle.h"
+#include "net/child_output.h"
 #include "net/pipe.h"
 #include "net/transport_log.h"
 
@@ -33,8 +35,10 @@ data_received(PipeObject *self, const char *bytes, Py_ssize_t size)
 static int
 deliver(PipeObject *self, const char *bytes, Py_ssize_t size)
 {
-    int taken = stream_reader_feed(self->engine->state, &self->reader,
-                                   self->protocol, bytes, size);
+    int taken = self->of_child
+                    ? child_output_take(self, bytes, size)
+                    : stream_reader_feed(self->engine->state, &self->reader,
+                                         self->protocol, bytes, size);
     if (taken != 0) {
         return taken < 0 ? -1 : 0;
     }

@@ -3,6 +3,7 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "engine/report.h"
+#include "net/child_output.h"
 #include "net/flow.h"
 #include "net/pipe.h"
 #include "net/transport_log.h"
@@ -484,5 +485,5 @@ pipe_setup(PyObject *module, ModuleState *state)
     }
     state->write_pipe_type =
         add_type(module, &WritePipe_spec, "_FlowControlMixin");
-    return state->write_pipe_type == NULL ? -1 : 0;
+    return state->write_pipe_type == NULL ? -1 : child_output_setup(state);
 }

@@ -7,9 +7,9 @@ import sys
 from helpers import PATIENCE
 
 
-async def started(source, **kwargs):
+async def started(source, *args, **kwargs):
     """Start a Python child that runs *source*; return its asyncio.subprocess.Process."""
-    return await asyncio.create_subprocess_exec(sys.executable, "-c", source, **kwargs)
+    return await asyncio.create_subprocess_exec(sys.executable, "-c", source, *args, **kwargs)
 
 
 async def within_limits(awaitable):

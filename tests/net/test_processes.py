@@ -483,3 +483,140 @@ def test_an_exit_code_may_be_waited_for_by_several(run):
         assert await process.wait() == 0
 
     run(main)
+
+
+# ---- many, large, and at the limit ----
+
+
+def test_a_hundred_at_once(run):
+    async def through(n):
+        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+        out, _ = await within_limits(process.communicate(b"%d" % n))
+        return int(out), process.returncode
+
+    async def main():
+        return await asyncio.gather(*map(through, range(100)))
+
+    assert run(main) == [(n, 0) for n in range(100)]
+    assert no_child_left()
+
+
+BOTH = """
+import os, threading
+
+def shovel(fd):
+    data = b"%d" % fd * (1 << 20)
+    while data:
+        data = data[os.write(fd, data):]
+
+threads = [threading.Thread(target=shovel, args=(fd,)) for fd in (1, 2)]
+for thread in threads:
+    thread.start()
+size = 0
+while chunk := os.read(0, 1 << 16):
+    size += len(chunk)
+for thread in threads:
+    thread.join()
+os.write(1, b" %d" % size)
+"""
+
+
+def test_much_on_all_three_pipes_at_once(run):
+    async def main():
+        process = await started(BOTH, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+        out, err = await within_limits(process.communicate(b"0" * (3 << 20)))
+        return out == b"1" * (1 << 20) + b" %d" % (3 << 20), err == b"2" * (1 << 20)
+
+    assert run(main) == (True, True)
+
+
+def test_a_child_that_is_killed_in_the_middle_of_its_output(run):
+    async def main():
+        process = await started(
+            "import os\nwhile True: os.write(1, b'x' * 100_000)", stdin=PIPE, stdout=PIPE
+        )
+        assert await within_limits(process.stdout.readexactly(300_000)) == b"x" * 300_000
+        process.stdin.write(b"y" * 300_000)
+        process.kill()
+        rest = await within_limits(process.stdout.read())
+        with pytest.raises(ConnectionError):
+            await within_limits(process.stdin.drain())
+        return set(rest) <= {ord("x")}, await within_limits(process.wait())
+
+    assert run(main) == (True, -signal.SIGKILL)
+
+
+def test_a_child_that_closes_its_input_and_writes_on(run):
+    async def main(reads, writes):
+        process = await started(
+            "import os, sys; os.close(0); os.write(1, b'closed ');"
+            "os.read(int(sys.argv[1]), 1); os.write(1, b'end')",
+            str(reads),
+            stdin=PIPE,
+            stdout=PIPE,
+            pass_fds=(reads,),
+        )
+        assert await within_limits(process.stdout.readexactly(7)) == b"closed "
+        await until(process.stdin.is_closing)
+        for _ in range(3):
+            process.stdin.write(b"for nobody")
+        os.write(writes, b"x")
+        assert await within_limits(process.stdout.read()) == b"end"
+        return await within_limits(process.wait())
+
+    ends = os.pipe()
+    try:
+        assert run(main, *ends) == 0
+    finally:
+        for fd in ends:
+            os.close(fd)
+
+
+LIMITED = """
+import asyncio, gc, os, resource, warnings
+from asyncio.subprocess import PIPE
+
+warnings.simplefilter("ignore")
+
+def open_fds():
+    gc.collect()
+    return sorted(set(os.listdir("/proc/self/fd")), key=int)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    pipes = dict(stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    process = await asyncio.create_subprocess_exec("cat", **pipes)
+    await process.communicate(b"x")
+    process = None
+    await asyncio.sleep(0)
+    before = open_fds()
+    highest = max(map(int, before))
+    told = []
+    for free in range(14):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + free, 4096))
+        try:
+            process = await asyncio.create_subprocess_exec("cat", **pipes)
+            told.append((await process.communicate(b"data"))[0])
+        except OSError as exc:
+            told.append(exc.errno)
+        process = exc = None
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+        for _ in range(5):
+            await asyncio.sleep(0.001)
+        assert open_fds() == before, (free, before, open_fds())
+    failed = told.index(b"data")
+    assert 0 < failed and set(told[:failed]) == {24} and set(told[failed:]) == {b"data"}, told
+
+loop = new_event_loop()
+loop.run_until_complete(main())
+loop.close()
+print("done")
+"""
+
+
+def test_without_descriptors_a_process_is_refused_and_leaves_none(child):
+    """At each step of its start: with none left, with one, and so on until there are enough."""
+    with child(LIMITED) as process:
+        code, out, errors = process.finish()
+    assert (code, out) == (0, "done\n"), errors
