@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -99,6 +100,20 @@ platform_enlarge_pipe(int fd, int size)
     }
 #else
     (void)fd;
+    (void)size;
+#endif
+}
+
+/* glibc learns by the largest block that is freed: from then on it keeps blocks up to
+ * that size on its heap, and twice as much of it when nothing is in use, instead of
+ * giving it back to the kernel and getting it anew page by page. */
+static inline void
+platform_expect_blocks(size_t size)
+{
+#ifdef __GLIBC__
+    void *volatile block = malloc(size); /* no page of it is touched */
+    free(block);
+#else
     (void)size;
 #endif
 }

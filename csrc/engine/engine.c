@@ -111,6 +111,30 @@ engine_scratch(Engine *engine)
     return engine->scratch;
 }
 
+char *
+engine_lend_scratch(Engine *engine)
+{
+    if (engine->lent) {
+        return NULL;
+    }
+    char *scratch = engine->scratch;
+    engine->lent = scratch != NULL;
+    engine->scratch = NULL; /* another one, should it be needed before */
+    return scratch;
+}
+
+void
+engine_return_scratch(Engine *engine, char *lent)
+{
+    engine->lent = false;
+    if (engine->scratch == NULL && !engine->closed) {
+        engine->scratch = lent;
+    }
+    else {
+        PyMem_RawFree(lent);
+    }
+}
+
 int
 engine_check_closed(Engine *engine)
 {

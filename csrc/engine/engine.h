@@ -96,6 +96,7 @@ struct Engine {
     unsigned int type_version; /* of the type when `overrides` was set */
 
     char *scratch; /* shared read buffer; NULL until needed */
+    bool lent;     /* and one has been lent */
 };
 
 static inline void
@@ -151,6 +152,10 @@ int64_t engine_resolution(Engine *engine, bool *failed);
 
 /* The shared read buffer. NULL with MemoryError. */
 char *engine_scratch(Engine *engine);
+/* Gives the buffer away with what is in it, to who will return it; NULL while one has
+ * not been returned. */
+char *engine_lend_scratch(Engine *engine);
+void engine_return_scratch(Engine *engine, char *lent);
 
 /* RuntimeError('Event loop is closed') and -1 on a closed loop. */
 int engine_check_closed(Engine *engine);

@@ -137,8 +137,10 @@ typedef struct ChildOutput {
     ReadyEntry entry;
     PipeObject *pipe;   /* owned */
     PyObject *protocol; /* owned: of the process */
-    PyObject *data;     /* owned bytes */
-    long number;        /* of the pipe: 1 is stdout, 2 is stderr */
+    char *bytes;        /* the engine's buffer, lent; or in `copy` */
+    Py_ssize_t size;
+    PyObject *copy; /* owned bytes, where another has the buffer; or NULL */
+    long number;    /* of the pipe: 1 is stdout, 2 is stderr */
 } ChildOutput;
 
 static ChildOutput *
@@ -151,21 +153,40 @@ static void
 output_discard(ReadyEntry *entry)
 {
     ChildOutput *output = output_of(entry);
-    Py_DECREF(output->data);
+    if (output->copy == NULL) {
+        engine_return_scratch(output->pipe->engine, output->bytes);
+    }
+    Py_XDECREF(output->copy);
     Py_DECREF(output->protocol);
     Py_DECREF(output->pipe);
     PyMem_Free(output);
 }
 
-/* protocol.pipe_data_received(), whoever's it is by now, in a context of its own. */
+/* protocol.pipe_data_received(), whoever's it is by now. New reference, NULL on
+ * failure. */
+static PyObject *
+pipe_data_received(ChildOutput *output)
+{
+    PyObject *data =
+        output->copy != NULL
+            ? Py_NewRef(output->copy)
+            : PyBytes_FromStringAndSize(output->bytes, output->size);
+    PyObject *result =
+        data ? PyObject_CallMethod(output->protocol, "pipe_data_received",
+                                   "lO", output->number, data)
+             : NULL;
+    Py_XDECREF(data);
+    return result;
+}
+
+/* The same in a context of its own. -1 with an exception set. */
 static int
 call_protocol(ChildOutput *output)
 {
     PyObject *context = PyContext_Copy(output->pipe->context);
     PyObject *result = NULL;
     if (context != NULL && PyContext_Enter(context) == 0) {
-        result = PyObject_CallMethod(output->protocol, "pipe_data_received",
-                                     "lO", output->number, output->data);
+        result = pipe_data_received(output);
         if (PyContext_Exit(context) < 0) {
             Py_CLEAR(result);
         }
@@ -197,8 +218,7 @@ feed_reader(ChildOutput *output)
     int fed = 1;
     if (reader != Py_None) {
         fed = stream_reader_feed_known(state, &output->pipe->reader, reader,
-                                       PyBytes_AS_STRING(output->data),
-                                       PyBytes_GET_SIZE(output->data));
+                                       output->bytes, output->size);
     }
     Py_DECREF(reader);
     return fed;
@@ -241,28 +261,46 @@ static const ReadyOps output_ops = {
     .subject = output_subject,
 };
 
+/* Has the bytes of the engine's buffer last until the next turn: the buffer itself,
+ * of which one is lent at a time, or a copy. -1 with MemoryError. */
+static int
+keep_bytes(ChildOutput *output, const char *bytes)
+{
+    output->bytes = engine_lend_scratch(output->pipe->engine);
+    if (output->bytes == NULL) {
+        output->copy = PyBytes_FromStringAndSize(bytes, output->size);
+        if (output->copy == NULL) {
+            return -1;
+        }
+        output->bytes = PyBytes_AS_STRING(output->copy);
+    }
+    return 0;
+}
+
 /* Steals `protocol`. */
 static int
 push_output_steal(PipeObject *pipe, PyObject *protocol, long number,
                   const char *bytes, Py_ssize_t size)
 {
-    PyObject *data = PyBytes_FromStringAndSize(bytes, size);
-    ChildOutput *output = data ? PyMem_Malloc(sizeof(*output)) : NULL;
+    ChildOutput *output = PyMem_Malloc(sizeof(*output));
     if (output == NULL) {
         Py_DECREF(protocol);
-        if (data != NULL) {
-            PyErr_NoMemory();
-            Py_DECREF(data);
-        }
+        PyErr_NoMemory();
         return -1;
     }
     *output = (ChildOutput){
         .entry.ops = &output_ops,
-        .pipe = (PipeObject *)Py_NewRef((PyObject *)pipe),
+        .pipe = pipe,
         .protocol = protocol,
-        .data = data,
+        .size = size,
         .number = number,
     };
+    if (keep_bytes(output, bytes) < 0) {
+        Py_DECREF(protocol);
+        PyMem_Free(output);
+        return -1;
+    }
+    Py_INCREF(pipe);
     ready_push(&pipe->engine->ready, &output->entry);
     return 0;
 }

@@ -7,8 +7,9 @@
 
 #include "net/pipe.h"
 
-/* 1 when the bytes will be in the reader in the next turn, as in asyncio; 0 when the
- * protocol's data_received() is to be called with them, -1 on error. */
+/* Of the bytes in the engine's buffer: 1 when they will be in the reader in the next
+ * turn, as in asyncio; 0 when the protocol's data_received() is to be called with
+ * them, -1 on error. */
 int child_output_take(PipeObject *pipe, const char *bytes, Py_ssize_t size);
 
 /* Notes the code of asyncio's methods. -1 with an exception set. */

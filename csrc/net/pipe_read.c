@@ -12,6 +12,9 @@
 #include "net/pipe.h"
 #include "net/transport_log.h"
 
+/* The output of a child, in bytes, up to which memory is kept for the next one. */
+#define LARGE_OUTPUT (8 * 1024 * 1024)
+
 /* protocol.data_received() with a bytes object. */
 static int
 data_received(PipeObject *self, const char *bytes, Py_ssize_t size)
@@ -93,9 +96,11 @@ pipe_on_readable(PipeObject *self)
         return count == 0 ? read_eof(self) : read_failed(self);
     }
     if (count >= PLATFORM_PIPE_SIZE && self->of_child && !self->enlarged) {
-        /* It was full: the child writes more than it holds. */
+        /* It was full: the child writes more than it holds. Who collects the output
+         * of a child, as communicate() does, has it twice, and lets go of both. */
         self->enlarged = true;
         platform_enlarge_pipe(self->fd, ENGINE_SCRATCH_SIZE);
+        platform_expect_blocks(LARGE_OUTPUT);
     }
     return deliver(self, scratch, count);
 }
