@@ -16,6 +16,7 @@ CHANCE = [
     (re.compile(r"(?<=created at ).*?(?=>|$)"), "…"),
     (re.compile(r"\b[1-9]\d{3,4}\b"), "port"),
     (re.compile(r"\b_Selector(Socket|Datagram)Transport\b"), r"\1Transport"),
+    (re.compile(r"\b_Unix(Read|Write)PipeTransport\b"), r"\1PipeTransport"),
     (re.compile(r"\b_UnixSelectorEventLoop\b"), "Loop"),
     (re.compile(r"\b_ThreadSafeHandle\b"), "Handle"),  # asyncio's name of it since 3.14
 ]

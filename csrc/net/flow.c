@@ -1,5 +1,5 @@
 /* Flow control as all transports have it: what the limits are, and the calls of
- * the protocol. Called by net/stream_flow.c and net/datagram_send.c. */
+ * the protocol. Called by net/stream_flow.c, net/datagram_send.c and net/pipe_write.c. */
 #include "net/flow.h"
 
 #include "engine/report.h"

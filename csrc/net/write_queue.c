@@ -1,5 +1,6 @@
-/* The write queue of a stream: filled by net/stream_write.c when the socket
- * takes no more or a turn gathers its writes, emptied by its flush. */
+/* The write queue of a stream or pipe: filled by net/stream_write.c and
+ * net/pipe_write.c when no more is taken or a turn gathers its writes, emptied by the
+ * flush. */
 #include "net/write_queue.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What a stream has still to send: chunks of bytes, each held by the object it
+/* What a stream or pipe has still to send: chunks of bytes, each held by the object it
  * lies in. */
 #ifndef PYAIO_NET_WRITE_QUEUE_H
 #define PYAIO_NET_WRITE_QUEUE_H

@@ -313,6 +313,7 @@ def _normal(text):
     text = re.sub(r"0x[0-9a-f]+", "0x", text)
     text = re.sub(r"\bf?d=\d+|laddr=[^)]*\)|raddr=[^)]*\)|port \d+|, \d+\)", "N", text)
     names = r"_UnixSelectorEventLoop|Loop|(_Selector)?(Socket|Datagram)Transport"
+    names += r"|(_Unix)?(Read|Write)PipeTransport"
     return re.sub(rf"<({names})\b.*", "<X", text)
 
 

@@ -694,6 +694,8 @@ WRITING = {
     "get_write_buffer_limits": NO_ARGUMENTS,
     "set_write_buffer_limits": LIMITS,
 }
+#: asyncio's pipes take the items of a view for its bytes, and stumble when these have gone out.
+WRITING_PIPES = {"write": ({"data": b"data"}, {"data": without(BUFFERS, "a view of numbers")})}
 HANDLE = {"cancel": NO_ARGUMENTS, "cancelled": NO_ARGUMENTS}
 if hasattr(asyncio.Handle, "get_context"):
     HANDLE["get_context"] = NO_ARGUMENTS
@@ -701,7 +703,7 @@ if hasattr(asyncio.Handle, "get_context"):
 OTHER_SUBJECTS = [
     *of(STREAM, **BASE, **READING, **WRITING),
     *of(READ_PIPE, **BASE, **READING),
-    *of(WRITE_PIPE, **BASE, **WRITING),
+    *of(WRITE_PIPE, **BASE, **WRITING | WRITING_PIPES),
     *of(
         DATAGRAMS,
         **BASE,
