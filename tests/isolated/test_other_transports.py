@@ -201,6 +201,25 @@ async def main(loop):
 
 steady(main, things=10, blocks=20, size=4096)
 """,
+    "much-output": """
+async def main(loop):
+    for n in range(5):
+        # To both pipes at once: the bytes of one of them wait in a copy.
+        process = await asyncio.create_subprocess_exec(
+            "/bin/sh", "-c", "tee /dev/stderr", stdin=PIPE, stdout=PIPE, stderr=PIPE
+        )
+        out, err = await process.communicate(b"x" * 400_000)
+        assert len(out) == len(err) == 400_000
+        # And ended with data on its way.
+        process = await asyncio.create_subprocess_exec("/bin/cat", stdin=PIPE, stdout=PIPE)
+        process.stdin.write(b"x" * 400_000)
+        await process.stdout.read(10)
+        process.kill()
+        await process.communicate()
+    await settle()
+
+steady(main, things=10, blocks=20, size=4096)
+""",
     "failed-starts": """
 async def main(loop):
     for n in range(30):
