@@ -255,6 +255,26 @@ Pipe_get_size(PipeObject *self, void *offset)
     return PyLong_FromSize_t(*(size_t *)((char *)self + (size_t)offset));
 }
 
+/* None, by who has closed the file himself: nothing is left to be done. */
+static int
+Pipe_set_pipe(PipeObject *self, PyObject *value, void *Py_UNUSED(closure))
+{
+    if (value != Py_None) {
+        PyErr_SetString(PyExc_AttributeError,
+                        "attribute '_pipe' can be set to None only");
+        return -1;
+    }
+    PyObject *pipe = self->pipe;
+    self->pipe = NULL;
+    self->closing = true;
+    self->reading = false;
+    self->write_armed = false;
+    watcher_drop(&self->watcher);
+    write_queue_clear(&self->queue);
+    Py_XDECREF(pipe);
+    return 0;
+}
+
 #define PIPE_FIELD(name, kind, field)                                         \
     {name, (getter)Pipe_get_##kind, NULL, NULL,                               \
      (void *)offsetof(PipeObject, field)}
@@ -264,7 +284,8 @@ Pipe_get_size(PipeObject *self, void *offset)
         {"_loop", (getter)Pipe_get_loop, NULL, NULL, NULL},                   \
         {"_fileno", (getter)Pipe_get_fd, NULL, NULL, NULL},                   \
         PIPE_FIELD("_protocol", object, protocol),                            \
-        PIPE_FIELD("_pipe", object, pipe),                                    \
+        {"_pipe", (getter)Pipe_get_object, (setter)Pipe_set_pipe, NULL,       \
+         (void *)offsetof(PipeObject, pipe)},                                 \
         PIPE_FIELD("_extra", object, extra),                                  \
         PIPE_FIELD("_closing", flag, closing)
 

@@ -400,6 +400,26 @@ def test_a_transport_dropped_open_warns_and_closes_the_file(loop_factory, end):
     other.close()
 
 
+@pytest.mark.parametrize("end", ["read", "write"])
+def test_who_closes_the_file_himself_takes_it_from_the_transport(loop_factory, end):
+    loop = loop_factory()
+
+    async def connect():
+        mine, theirs = os.pipe() if end == "read" else os.pipe()[::-1]
+        connect, mode = getattr(loop, f"connect_{end}_pipe"), "rb" if end == "read" else "wb"
+        transport, _ = await connect(Recorder, os.fdopen(mine, mode, 0))
+        return transport, End(theirs)
+
+    transport, other = loop.run_until_complete(connect())
+    loop.close()
+    transport.get_extra_info("pipe").close()
+    transport._pipe = None
+    assert "closed" in repr(transport)
+    del transport  # without a ResourceWarning
+    gc.collect()
+    other.close()
+
+
 def test_debug_mode_logs_pauses_and_ends(run, caplog):
     async def main():
         with caplog.at_level("DEBUG", logger="asyncio"):
