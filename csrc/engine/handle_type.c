@@ -1,6 +1,7 @@
 /* Handles as Python sees them: methods, attributes, and what asyncio's own code
  * reads of them. Their work is done by engine/handle.c. */
 #include "base/compat.h"
+#include "base/members.h"
 #include "base/snapshot.h"
 #include "engine/engine.h"
 #include "engine/handle.h"
@@ -75,12 +76,6 @@ ThreadSafeHandle__run(ThreadSafeHandleObject *self,
 }
 
 static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object ? object : Py_None);
-}
-
-static PyObject *
 Handle_get_callback(HandleObject *self, void *Py_UNUSED(closure))
 {
     return or_none(self->callback);
@@ -103,12 +98,6 @@ static PyObject *
 Handle_get_cancelled(HandleObject *self, void *Py_UNUSED(closure))
 {
     return PyBool_FromLong(self->cancelled);
-}
-
-static PyObject *
-Handle_get_object(HandleObject *self, void *offset)
-{
-    return or_none(*(PyObject **)((char *)self + (size_t)offset));
 }
 
 static PyObject *
@@ -234,10 +223,6 @@ TimerHandle_dealloc(TimerHandleObject *self)
     handle_dealloc(&self->handle, state ? &state->free_timer_handles : NULL);
 }
 
-#define HANDLE_OBJECT(name, field)                                            \
-    {name, (getter)Handle_get_object, NULL, NULL,                             \
-     (void *)offsetof(HandleObject, field)}
-
 /* What asyncio keeps in slots; its own code reads them, so they have to win
  * over the base's (empty) slots. */
 #define HANDLE_ATTRIBUTES                                                     \
@@ -245,9 +230,9 @@ TimerHandle_dealloc(TimerHandleObject *self)
         {"_args", (getter)Handle_get_args, NULL, NULL, NULL},                 \
         {"_cancelled", (getter)Handle_get_cancelled, NULL, NULL, NULL},       \
         {"_context", (getter)Handle_get_context_attribute, NULL, NULL, NULL}, \
-        HANDLE_OBJECT("_loop", loop),                                         \
-        HANDLE_OBJECT("_source_traceback", source_traceback),                 \
-        HANDLE_OBJECT("_repr", repr)
+        MEMBER("_loop", object, HandleObject, loop),                          \
+        MEMBER("_source_traceback", object, HandleObject, source_traceback),  \
+        MEMBER("_repr", object, HandleObject, repr)
 
 static PyGetSetDef Handle_getset[] = {
     HANDLE_ATTRIBUTES,

@@ -224,8 +224,7 @@ datagram_new(Engine *engine, const DatagramParts *parts)
     self->sock = Py_NewRef(parts->sock);
     self->fd = facts.fd;
     self->family = facts.family;
-    self->high_water = 64 * 1024; /* asyncio's defaults */
-    self->low_water = 16 * 1024;
+    self->flow = FLOW_DEFAULTS;
     if (datagram_init(self, parts) < 0) {
         datagram_abandon(self);
         return NULL;

@@ -11,6 +11,7 @@
 #include "engine/watcher.h"
 #include "net/datagram_peers.h"
 #include "net/datagram_queue.h"
+#include "net/flow.h"
 
 /* Room for the fields of asyncio's _FlowControlMixin, as in net/stream.h. */
 #define DATAGRAM_BASE_SIZE 64
@@ -36,7 +37,7 @@ typedef struct DatagramObject {
     DatagramPeers peers;
 
     DatagramQueue queue;
-    size_t high_water, low_water; /* of queue.size */
+    Flow flow;              /* of queue.size */
     Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 
     bool has_address; /* `address` is true */
@@ -44,8 +45,7 @@ typedef struct DatagramObject {
     bool reading;     /* asks for read events */
     bool write_armed; /* asks for write events */
     bool closing;
-    bool paused;          /* pause_reading() */
-    bool protocol_paused; /* pause_writing() has been called */
+    bool paused; /* pause_reading() */
 
     PyObject *extra; /* owned dict of get_extra_info() */
     PyObject *dict;  /* owned __dict__, or NULL */
@@ -102,8 +102,22 @@ int datagram_on_writable(DatagramObject *self);
 
 /* datagram_send.c. sendto(data, addr). -1 with an exception set. */
 int datagram_sendto(DatagramObject *self, PyObject *data, PyObject *address);
-/* pause_writing() where it is due. -1 with what has to leave run_forever(). */
-int datagram_flow_pause(DatagramObject *self);
+
+/* pause_writing() and resume_writing() where it is due. 0, or -1 with what has to
+ * leave run_forever(). */
+static inline int
+datagram_flow_pause(DatagramObject *self)
+{
+    return flow_pause(&self->flow, self->queue.size, self->engine,
+                      (PyObject *)self, self->protocol);
+}
+
+static inline int
+datagram_flow_resume(DatagramObject *self)
+{
+    return flow_resume(&self->flow, self->queue.size, self->engine,
+                       (PyObject *)self, self->protocol);
+}
 
 /* datagram_type.c. */
 int datagram_setup(PyObject *module, ModuleState *state);

@@ -9,7 +9,6 @@
 #include "base/platform.h"
 #include "engine/report.h"
 #include "net/datagram.h"
-#include "net/flow.h"
 
 #define SENDS 64 /* packets in a row, for fairness */
 
@@ -110,34 +109,6 @@ send_failed(DatagramObject *self)
     return datagram_fatal(self, "Fatal write error on datagram transport");
 }
 
-/* ---- flow control ---- */
-
-int
-datagram_flow_pause(DatagramObject *self)
-{
-    if (self->queue.size <= self->high_water || self->protocol_paused
-        || self->protocol == NULL) {
-        return 0;
-    }
-    self->protocol_paused = true;
-    return flow_call(self->engine, (PyObject *)self, self->protocol,
-                     STATE_NAME(self->engine->state, pause_writing),
-                     "protocol.pause_writing() failed");
-}
-
-static int
-flow_resume(DatagramObject *self)
-{
-    if (!self->protocol_paused || self->queue.size > self->low_water
-        || self->protocol == NULL) {
-        return 0;
-    }
-    self->protocol_paused = false;
-    return flow_call(self->engine, (PyObject *)self, self->protocol,
-                     STATE_NAME(self->engine->state, resume_writing),
-                     "protocol.resume_writing() failed");
-}
-
 /* ---- the queue ---- */
 
 static int
@@ -200,7 +171,7 @@ flush_queue(DatagramObject *self)
             break;
         }
     }
-    if (flow_resume(self) < 0) { /* may send, close, abort */
+    if (datagram_flow_resume(self) < 0) { /* may send, close, abort */
         return -1;
     }
     if (!datagram_queue_is_empty(&self->queue) || !self->write_armed) {

@@ -2,16 +2,10 @@
  * work is done by the other datagram files. */
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/members.h"
 #include "engine/report.h"
 #include "net/datagram.h"
-#include "net/flow.h"
 #include "net/transport_log.h"
-
-static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object ? object : Py_None);
-}
 
 /* ---- sending ---- */
 
@@ -74,19 +68,14 @@ static PyObject *
 Datagram_get_write_buffer_limits(DatagramObject *self,
                                  PyObject *Py_UNUSED(ignored))
 {
-    return Py_BuildValue("(KK)", (unsigned long long)self->low_water,
-                         (unsigned long long)self->high_water);
+    return flow_get_limits(&self->flow);
 }
 
 static PyObject *
 Datagram_set_write_buffer_limits(DatagramObject *self, PyObject *args,
                                  PyObject *kwargs)
 {
-    static char *keywords[] = {"high", "low", NULL};
-    PyObject *high = Py_None, *low = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|OO:set_write_buffer_limits", keywords, &high, &low)
-        || flow_limits(high, low, &self->high_water, &self->low_water) < 0) {
+    if (flow_set_limits(&self->flow, args, kwargs) < 0) {
         return NULL;
     }
     return none_or_null(datagram_flow_pause(self));
@@ -252,55 +241,21 @@ Datagram_get_loop(DatagramObject *self, void *Py_UNUSED(closure))
     return or_none(self->sock == NULL ? NULL : self->loop);
 }
 
-static PyObject *
-Datagram_get_fd(DatagramObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLong(self->fd);
-}
-
-static PyObject *
-Datagram_get_conn_lost(DatagramObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromSsize_t(self->lost_writes);
-}
-
-static PyObject *
-Datagram_get_object(DatagramObject *self, void *offset)
-{
-    return or_none(*(PyObject **)((char *)self + (size_t)offset));
-}
-
-static PyObject *
-Datagram_get_flag(DatagramObject *self, void *offset)
-{
-    return PyBool_FromLong(*(bool *)((char *)self + (size_t)offset));
-}
-
-static PyObject *
-Datagram_get_size(DatagramObject *self, void *offset)
-{
-    return PyLong_FromSize_t(*(size_t *)((char *)self + (size_t)offset));
-}
-
-#define DATAGRAM_FIELD(name, kind, field)                                     \
-    {name, (getter)Datagram_get_##kind, NULL, NULL,                           \
-     (void *)offsetof(DatagramObject, field)}
-
 static PyGetSetDef Datagram_getset[] = {
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    MEMBER_DICT,
     {"_loop", (getter)Datagram_get_loop, NULL, NULL, NULL},
-    {"_sock_fd", (getter)Datagram_get_fd, NULL, NULL, NULL},
-    {"_conn_lost", (getter)Datagram_get_conn_lost, NULL, NULL, NULL},
-    DATAGRAM_FIELD("_protocol", object, protocol),
-    DATAGRAM_FIELD("_sock", object, sock),
-    DATAGRAM_FIELD("_address", object, address),
-    DATAGRAM_FIELD("_extra", object, extra),
-    DATAGRAM_FIELD("_closing", flag, closing),
-    DATAGRAM_FIELD("_paused", flag, paused),
-    DATAGRAM_FIELD("_protocol_paused", flag, protocol_paused),
-    DATAGRAM_FIELD("_high_water", size, high_water),
-    DATAGRAM_FIELD("_low_water", size, low_water),
-    DATAGRAM_FIELD("_buffer_size", size, queue.size),
+    MEMBER("_sock_fd", int, DatagramObject, fd),
+    MEMBER("_conn_lost", count, DatagramObject, lost_writes),
+    MEMBER("_protocol", object, DatagramObject, protocol),
+    MEMBER("_sock", object, DatagramObject, sock),
+    MEMBER("_address", object, DatagramObject, address),
+    MEMBER("_extra", object, DatagramObject, extra),
+    MEMBER("_closing", flag, DatagramObject, closing),
+    MEMBER("_paused", flag, DatagramObject, paused),
+    MEMBER("_protocol_paused", flag, DatagramObject, flow.paused),
+    MEMBER("_high_water", size, DatagramObject, flow.high_water),
+    MEMBER("_low_water", size, DatagramObject, flow.low_water),
+    MEMBER("_buffer_size", size, DatagramObject, queue.size),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -394,51 +349,49 @@ PyDoc_STRVAR(Datagram_doc,
              "The transport of a datagram socket: an asyncio.DatagramTransport "
              "with everything of\nasyncio's own.");
 
-/* A method's docstring, which starts with its signature. */
-#define DOC(name, parameters, text) #name "($self" parameters ")\n--\n\n" text
-#define NOARGS(name, text)                                                    \
-    {#name, (PyCFunction)Datagram_##name, METH_NOARGS, DOC(name, "", text)}
-#define ONEARG(name, parameters, text)                                        \
-    {#name, (PyCFunction)Datagram_##name, METH_O, DOC(name, parameters, text)}
-#define FASTCALL(name, parameters, text)                                      \
-    {#name, (PyCFunction)(void (*)(void))Datagram_##name,                     \
-     METH_FASTCALL | METH_KEYWORDS, DOC(name, parameters, text)}
-#define KEYWORDS(name, parameters, text)                                      \
-    {#name, (PyCFunction)(void (*)(void))Datagram_##name,                     \
-     METH_VARARGS | METH_KEYWORDS, DOC(name, parameters, text)}
-
 /* Each follows the method of asyncio's transport of that name; the last two are
  * what the loop calls. */
 static PyMethodDef Datagram_methods[] = {
-    FASTCALL(sendto, ", data, addr=None",
-             "Send a packet of bytes, at once or as soon as it goes.\n\n"
-             "addr is where to, as socket.sendto() takes it; None is the one "
-             "remote address.\nTypeError for what is not bytes-like, "
-             "ValueError for another remote address. An\nOSError goes to "
-             "error_received()."),
-    NOARGS(close, "Close the socket, after all that is queued is sent."),
-    NOARGS(abort, "Close the socket at once; drop what is queued."),
-    NOARGS(is_closing, "True once it is closed, or is about to be."),
-    NOARGS(is_reading, "True unless reading is paused or has ended."),
-    NOARGS(pause_reading, "Read nothing until resume_reading()."),
-    NOARGS(resume_reading, "Read again after pause_reading()."),
-    KEYWORDS(set_protocol, ", protocol",
-             "Have another protocol called from now on."),
-    NOARGS(get_protocol, "The protocol that is called."),
-    KEYWORDS(get_extra_info, ", name, default=None",
-             "What is known of the socket: 'socket', 'sockname', 'peername'."),
-    NOARGS(get_write_buffer_size,
-           "How many bytes are queued, since Python 3.13 with 8 more for each "
-           "packet."),
-    NOARGS(get_write_buffer_limits,
-           "At how many bytes writing is resumed and paused: (low, high)."),
-    KEYWORDS(set_write_buffer_limits, ", high=None, low=None",
-             "Set at how many bytes writing is paused and resumed.\n\n"
-             "ValueError unless high >= low >= 0."),
-    ONEARG(_start, ", waiter",
-           "Begin to read; the waiter, a future, is done. It may be None."),
-    ONEARG(_call_connection_lost, ", exc",
-           "Tell the protocol of the end, and close the socket."),
+    METHOD_FASTCALL(
+        Datagram, sendto, ", data, addr=None",
+        "Send a packet of bytes, at once or as soon as it goes.\n\n"
+        "addr is where to, as socket.sendto() takes it; None is the one "
+        "remote address.\nTypeError for what is not bytes-like, "
+        "ValueError for another remote address. An\nOSError goes to "
+        "error_received()."),
+    METHOD_NOARGS(Datagram, close,
+                  "Close the socket, after all that is queued is sent."),
+    METHOD_NOARGS(Datagram, abort,
+                  "Close the socket at once; drop what is queued."),
+    METHOD_NOARGS(Datagram, is_closing,
+                  "True once it is closed, or is about to be."),
+    METHOD_NOARGS(Datagram, is_reading,
+                  "True unless reading is paused or has ended."),
+    METHOD_NOARGS(Datagram, pause_reading,
+                  "Read nothing until resume_reading()."),
+    METHOD_NOARGS(Datagram, resume_reading,
+                  "Read again after pause_reading()."),
+    METHOD_KEYWORDS(Datagram, set_protocol, ", protocol",
+                    "Have another protocol called from now on."),
+    METHOD_NOARGS(Datagram, get_protocol, "The protocol that is called."),
+    METHOD_KEYWORDS(
+        Datagram, get_extra_info, ", name, default=None",
+        "What is known of the socket: 'socket', 'sockname', 'peername'."),
+    METHOD_NOARGS(
+        Datagram, get_write_buffer_size,
+        "How many bytes are queued, since Python 3.13 with 8 more for each "
+        "packet."),
+    METHOD_NOARGS(
+        Datagram, get_write_buffer_limits,
+        "At how many bytes writing is resumed and paused: (low, high)."),
+    METHOD_KEYWORDS(Datagram, set_write_buffer_limits, ", high=None, low=None",
+                    "Set at how many bytes writing is paused and resumed.\n\n"
+                    "ValueError unless high >= low >= 0."),
+    METHOD_ONEARG(
+        Datagram, _start, ", waiter",
+        "Begin to read; the waiter, a future, is done. It may be None."),
+    METHOD_ONEARG(Datagram, _call_connection_lost, ", exc",
+                  "Tell the protocol of the end, and close the socket."),
     {NULL, NULL, 0, NULL},
 };
 

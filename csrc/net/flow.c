@@ -1,12 +1,13 @@
-/* Flow control as all transports have it: what the limits are, and the calls of
- * the protocol. Called by net/stream_flow.c, net/datagram_send.c and net/pipe_write.c. */
+/* Flow control as all transports have it: what the limits are, and the calls of the
+ * protocol. */
 #include "net/flow.h"
 
 #include "engine/report.h"
 
-int
-flow_call(Engine *engine, PyObject *transport, PyObject *protocol,
-          PyObject *name, const char *message)
+/* The method `name` of the protocol; what it raises is reported with `message`. */
+static int
+call_protocol(Engine *engine, PyObject *transport, PyObject *protocol,
+              PyObject *name, const char *message)
 {
     Py_INCREF(protocol); /* the call may set another one */
     PyObject *result = PyObject_CallMethodNoArgs(protocol, name);
@@ -19,6 +20,28 @@ flow_call(Engine *engine, PyObject *transport, PyObject *protocol,
     Py_DECREF(protocol);
     return err;
 }
+
+int
+flow_call_pause(Flow *flow, Engine *engine, PyObject *transport,
+                PyObject *protocol)
+{
+    flow->paused = true;
+    return call_protocol(engine, transport, protocol,
+                         STATE_NAME(engine->state, pause_writing),
+                         "protocol.pause_writing() failed");
+}
+
+int
+flow_call_resume(Flow *flow, Engine *engine, PyObject *transport,
+                 PyObject *protocol)
+{
+    flow->paused = false;
+    return call_protocol(engine, transport, protocol,
+                         STATE_NAME(engine->state, resume_writing),
+                         "protocol.resume_writing() failed");
+}
+
+/* ---- the limits ---- */
 
 /* high and low as ints, by asyncio's rules for what is None. -1 on error. */
 static int
@@ -84,9 +107,8 @@ limit_as_size(PyObject *limit, size_t *size)
     return 0;
 }
 
-int
-flow_limits(PyObject *high, PyObject *low, size_t *high_water,
-            size_t *low_water)
+static int
+set_limits(Flow *flow, PyObject *high, PyObject *low)
 {
     if (default_limits(high, low, &high, &low) < 0) {
         return -1;
@@ -102,10 +124,29 @@ flow_limits(PyObject *high, PyObject *low, size_t *high_water,
                   ? 0
                   : -1;
     if (err == 0) {
-        *high_water = high_size;
-        *low_water = low_size;
+        flow->high_water = high_size;
+        flow->low_water = low_size;
     }
     Py_DECREF(high);
     Py_DECREF(low);
     return err;
+}
+
+int
+flow_set_limits(Flow *flow, PyObject *args, PyObject *kwargs)
+{
+    static char *keywords[] = {"high", "low", NULL};
+    PyObject *high = Py_None, *low = Py_None;
+    return PyArg_ParseTupleAndKeywords(args, kwargs,
+                                       "|OO:set_write_buffer_limits", keywords,
+                                       &high, &low)
+               ? set_limits(flow, high, low)
+               : -1;
+}
+
+PyObject *
+flow_get_limits(const Flow *flow)
+{
+    return Py_BuildValue("(KK)", (unsigned long long)flow->low_water,
+                         (unsigned long long)flow->high_water);
 }

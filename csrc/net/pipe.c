@@ -230,8 +230,7 @@ pipe_new(Engine *engine, const PipeParts *parts)
     self->writes = parts->writes;
     self->hears_close = parts->hears_close;
     self->flush.ops = &pipe_flush_ops;
-    self->high_water = 64 * 1024; /* asyncio's defaults */
-    self->low_water = 16 * 1024;
+    self->flow = FLOW_DEFAULTS;
     if (pipe_init(self, parts) < 0) {
         pipe_abandon(self);
         return NULL;

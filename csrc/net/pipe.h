@@ -9,6 +9,7 @@
 
 #include "engine/engine.h"
 #include "engine/watcher.h"
+#include "net/flow.h"
 #include "net/stream_reader.h"
 #include "net/write_queue.h"
 
@@ -36,9 +37,9 @@ typedef struct PipeObject {
 
     ReadyEntry flush; /* queued in Engine.turn_end */
     WriteQueue queue;
-    uint64_t wrote_in_turn;       /* Engine.turn_id of the last write */
-    size_t high_water, low_water; /* bytes in `queue` */
-    Py_ssize_t lost_writes;       /* how many came after the end or failed */
+    uint64_t wrote_in_turn; /* Engine.turn_id of the last write */
+    Flow flow;              /* of queue.size */
+    Py_ssize_t lost_writes; /* how many came after the end or failed */
 
     bool writes;   /* the end that writes */
     bool of_child; /* of a pipe that subprocess has made: nobody else has it */
@@ -46,9 +47,8 @@ typedef struct PipeObject {
     bool reading;     /* asks for read events; of a writing end: of that one */
     bool write_armed; /* asks for write events */
     bool flush_queued;
-    bool paused;          /* pause_reading() */
-    bool protocol_paused; /* pause_writing() has been called */
-    bool closing;         /* nothing more is read or written but the queue */
+    bool paused;   /* pause_reading() */
+    bool closing;  /* nothing more is read or written but the queue */
     bool ending;   /* connection_lost() is scheduled or has been called */
     bool enlarged; /* of a child's pipe, by us */
 
@@ -109,9 +109,23 @@ int pipe_write(PipeObject *self, PyObject *data);
 /* Writes what this turn has gathered, so that what is asked next sees the same
  * as with asyncio. 0, or -1 with what has to leave run_forever(). */
 int pipe_send_gathered(PipeObject *self);
-/* pause_writing() where it is due. -1 with what has to leave run_forever(). */
-int pipe_flow_pause(PipeObject *self);
 extern const ReadyOps pipe_flush_ops;
+
+/* pause_writing() and resume_writing() where it is due. 0, or -1 with what has to
+ * leave run_forever(). */
+static inline int
+pipe_flow_pause(PipeObject *self)
+{
+    return flow_pause(&self->flow, self->queue.size, self->engine,
+                      (PyObject *)self, self->protocol);
+}
+
+static inline int
+pipe_flow_resume(PipeObject *self)
+{
+    return flow_resume(&self->flow, self->queue.size, self->engine,
+                       (PyObject *)self, self->protocol);
+}
 
 /* pipe_type.c. */
 int pipe_setup(PyObject *module, ModuleState *state);

@@ -2,17 +2,11 @@
  * done by the other pipe files. */
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/members.h"
 #include "engine/report.h"
 #include "net/child_output.h"
-#include "net/flow.h"
 #include "net/pipe.h"
 #include "net/transport_log.h"
-
-static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object ? object : Py_None);
-}
 
 /* ---- of both ends ---- */
 
@@ -198,19 +192,14 @@ Pipe_get_write_buffer_size(PipeObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Pipe_get_write_buffer_limits(PipeObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return Py_BuildValue("(KK)", (unsigned long long)self->low_water,
-                         (unsigned long long)self->high_water);
+    return flow_get_limits(&self->flow);
 }
 
 static PyObject *
 Pipe_set_write_buffer_limits(PipeObject *self, PyObject *args,
                              PyObject *kwargs)
 {
-    static char *keywords[] = {"high", "low", NULL};
-    PyObject *high = Py_None, *low = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|OO:set_write_buffer_limits", keywords, &high, &low)
-        || flow_limits(high, low, &self->high_water, &self->low_water) < 0
+    if (flow_set_limits(&self->flow, args, kwargs) < 0
         || pipe_send_gathered(self) < 0) {
         return NULL;
     }
@@ -223,36 +212,6 @@ static PyObject *
 Pipe_get_loop(PipeObject *self, void *Py_UNUSED(closure))
 {
     return or_none(self->pipe == NULL ? NULL : self->loop);
-}
-
-static PyObject *
-Pipe_get_fd(PipeObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLong(self->fd);
-}
-
-static PyObject *
-Pipe_get_conn_lost(PipeObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromSsize_t(self->lost_writes);
-}
-
-static PyObject *
-Pipe_get_object(PipeObject *self, void *offset)
-{
-    return or_none(*(PyObject **)((char *)self + (size_t)offset));
-}
-
-static PyObject *
-Pipe_get_flag(PipeObject *self, void *offset)
-{
-    return PyBool_FromLong(*(bool *)((char *)self + (size_t)offset));
-}
-
-static PyObject *
-Pipe_get_size(PipeObject *self, void *offset)
-{
-    return PyLong_FromSize_t(*(size_t *)((char *)self + (size_t)offset));
 }
 
 /* None, by who has closed the file himself: nothing is left to be done. */
@@ -275,32 +234,27 @@ Pipe_set_pipe(PipeObject *self, PyObject *value, void *Py_UNUSED(closure))
     return 0;
 }
 
-#define PIPE_FIELD(name, kind, field)                                         \
-    {name, (getter)Pipe_get_##kind, NULL, NULL,                               \
-     (void *)offsetof(PipeObject, field)}
 #define PIPE_FIELDS                                                           \
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL,      \
-     NULL},                                                                   \
-        {"_loop", (getter)Pipe_get_loop, NULL, NULL, NULL},                   \
-        {"_fileno", (getter)Pipe_get_fd, NULL, NULL, NULL},                   \
-        PIPE_FIELD("_protocol", object, protocol),                            \
-        {"_pipe", (getter)Pipe_get_object, (setter)Pipe_set_pipe, NULL,       \
+    MEMBER_DICT, {"_loop", (getter)Pipe_get_loop, NULL, NULL, NULL},          \
+        MEMBER("_fileno", int, PipeObject, fd),                               \
+        MEMBER("_protocol", object, PipeObject, protocol),                    \
+        {"_pipe", member_object, (setter)Pipe_set_pipe, NULL,                 \
          (void *)offsetof(PipeObject, pipe)},                                 \
-        PIPE_FIELD("_extra", object, extra),                                  \
-        PIPE_FIELD("_closing", flag, closing)
+        MEMBER("_extra", object, PipeObject, extra),                          \
+        MEMBER("_closing", flag, PipeObject, closing)
 
 static PyGetSetDef ReadPipe_getset[] = {
     PIPE_FIELDS,
-    PIPE_FIELD("_paused", flag, paused),
+    MEMBER("_paused", flag, PipeObject, paused),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
 static PyGetSetDef WritePipe_getset[] = {
     PIPE_FIELDS,
-    {"_conn_lost", (getter)Pipe_get_conn_lost, NULL, NULL, NULL},
-    PIPE_FIELD("_protocol_paused", flag, protocol_paused),
-    PIPE_FIELD("_high_water", size, high_water),
-    PIPE_FIELD("_low_water", size, low_water),
+    MEMBER("_conn_lost", count, PipeObject, lost_writes),
+    MEMBER("_protocol_paused", flag, PipeObject, flow.paused),
+    MEMBER("_high_water", size, PipeObject, flow.high_water),
+    MEMBER("_low_water", size, PipeObject, flow.low_water),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -384,58 +338,52 @@ Pipe_dealloc(PipeObject *self)
 
 /* ---- the types ---- */
 
-/* A method's docstring, which starts with its signature. */
-#define DOC(name, parameters, text) #name "($self" parameters ")\n--\n\n" text
-#define NOARGS(name, text)                                                    \
-    {#name, (PyCFunction)Pipe_##name, METH_NOARGS, DOC(name, "", text)}
-#define ONEARG(name, parameters, text)                                        \
-    {#name, (PyCFunction)Pipe_##name, METH_O, DOC(name, parameters, text)}
-#define FASTCALL(name, parameters, text)                                      \
-    {#name, (PyCFunction)(void (*)(void))Pipe_##name,                         \
-     METH_FASTCALL | METH_KEYWORDS, DOC(name, parameters, text)}
-#define KEYWORDS(name, parameters, text)                                      \
-    {#name, (PyCFunction)(void (*)(void))Pipe_##name,                         \
-     METH_VARARGS | METH_KEYWORDS, DOC(name, parameters, text)}
-
 /* Each follows the method of asyncio's transport of that name; the last two are
  * what the loop calls. */
 #define PIPE_METHODS                                                          \
-    NOARGS(is_closing, "True once it is closed, or is about to be."),         \
-        KEYWORDS(set_protocol, ", protocol",                                  \
-                 "Have another protocol called from now on."),                \
-        NOARGS(get_protocol, "The protocol that is called."),                 \
-        KEYWORDS(get_extra_info, ", name, default=None",                      \
-                 "What is known of the transport: 'pipe', its file object."), \
-        ONEARG(_start, ", waiter",                                            \
-               "Begin to listen; the waiter, a future, is done. It may be "   \
-               "None."),                                                      \
-        ONEARG(_call_connection_lost, ", exc",                                \
-               "Tell the protocol of the end, and close the pipe.")
+    METHOD_NOARGS(Pipe, is_closing,                                           \
+                  "True once it is closed, or is about to be."),              \
+        METHOD_KEYWORDS(Pipe, set_protocol, ", protocol",                     \
+                        "Have another protocol called from now on."),         \
+        METHOD_NOARGS(Pipe, get_protocol, "The protocol that is called."),    \
+        METHOD_KEYWORDS(                                                      \
+            Pipe, get_extra_info, ", name, default=None",                     \
+            "What is known of the transport: 'pipe', its file object."),      \
+        METHOD_ONEARG(                                                        \
+            Pipe, _start, ", waiter",                                         \
+            "Begin to listen; the waiter, a future, is done. It may be "      \
+            "None."),                                                         \
+        METHOD_ONEARG(Pipe, _call_connection_lost, ", exc",                   \
+                      "Tell the protocol of the end, and close the pipe.")
 
 static PyMethodDef ReadPipe_methods[] = {
-    NOARGS(close, "Close the pipe."),
-    NOARGS(is_reading, "True unless reading is paused or has ended."),
-    NOARGS(pause_reading, "Read nothing until resume_reading()."),
-    NOARGS(resume_reading, "Read again after pause_reading()."),
+    METHOD_NOARGS(Pipe, close, "Close the pipe."),
+    METHOD_NOARGS(Pipe, is_reading,
+                  "True unless reading is paused or has ended."),
+    METHOD_NOARGS(Pipe, pause_reading, "Read nothing until resume_reading()."),
+    METHOD_NOARGS(Pipe, resume_reading, "Read again after pause_reading()."),
     PIPE_METHODS,
     {NULL, NULL, 0, NULL},
 };
 
 static PyMethodDef WritePipe_methods[] = {
-    FASTCALL(write, ", data",
-             "Write bytes, at once or as soon as the pipe takes them.\n\n"
-             "AssertionError for what is not bytes, bytearray or memoryview."),
+    METHOD_FASTCALL(
+        Pipe, write, ", data",
+        "Write bytes, at once or as soon as the pipe takes them.\n\n"
+        "AssertionError for what is not bytes, bytearray or memoryview."),
     {"write_eof", (PyCFunction)Pipe_close, METH_NOARGS,
-     DOC(write_eof, "", "The same as close().")},
-    NOARGS(can_write_eof, "True: write_eof() is there."),
-    NOARGS(close, "Close the pipe, after all that is queued is written."),
-    NOARGS(abort, "Close the pipe at once; drop what is queued."),
-    NOARGS(get_write_buffer_size, "How many bytes are queued."),
-    NOARGS(get_write_buffer_limits,
-           "At how many bytes writing is resumed and paused: (low, high)."),
-    KEYWORDS(set_write_buffer_limits, ", high=None, low=None",
-             "Set at how many bytes writing is paused and resumed.\n\n"
-             "ValueError unless high >= low >= 0."),
+     METHOD_DOC(write_eof, "", "The same as close().")},
+    METHOD_NOARGS(Pipe, can_write_eof, "True: write_eof() is there."),
+    METHOD_NOARGS(Pipe, close,
+                  "Close the pipe, after all that is queued is written."),
+    METHOD_NOARGS(Pipe, abort, "Close the pipe at once; drop what is queued."),
+    METHOD_NOARGS(Pipe, get_write_buffer_size, "How many bytes are queued."),
+    METHOD_NOARGS(
+        Pipe, get_write_buffer_limits,
+        "At how many bytes writing is resumed and paused: (low, high)."),
+    METHOD_KEYWORDS(Pipe, set_write_buffer_limits, ", high=None, low=None",
+                    "Set at how many bytes writing is paused and resumed.\n\n"
+                    "ValueError unless high >= low >= 0."),
     PIPE_METHODS,
     {NULL, NULL, 0, NULL},
 };

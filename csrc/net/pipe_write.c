@@ -9,7 +9,6 @@
 #include "base/errors.h"
 #include "base/platform.h"
 #include "engine/report.h"
-#include "net/flow.h"
 #include "net/pipe.h"
 #include "net/transport_log.h"
 
@@ -71,33 +70,6 @@ write_queued(PipeObject *self)
     return 0;
 }
 
-/* ---- flow control ---- */
-
-int
-pipe_flow_pause(PipeObject *self)
-{
-    if (self->queue.size <= self->high_water || self->protocol_paused
-        || self->protocol == NULL) {
-        return 0;
-    }
-    self->protocol_paused = true;
-    return flow_call(self->engine, (PyObject *)self, self->protocol,
-                     STATE_NAME(self->engine->state, pause_writing),
-                     "protocol.pause_writing() failed");
-}
-
-static int
-flow_resume(PipeObject *self)
-{
-    if (!self->protocol_paused || self->protocol == NULL) {
-        return 0;
-    }
-    self->protocol_paused = false;
-    return flow_call(self->engine, (PyObject *)self, self->protocol,
-                     STATE_NAME(self->engine->state, resume_writing),
-                     "protocol.resume_writing() failed");
-}
-
 /* ---- the queue ---- */
 
 static int
@@ -127,7 +99,7 @@ on_drained(PipeObject *self)
         self->write_armed = false;
         pipe_update_watch(self);
     }
-    if (flow_resume(self) < 0) { /* may write, close, abort */
+    if (pipe_flow_resume(self) < 0) { /* may write, close, abort */
         return -1;
     }
     if (self->closing && !self->ending && write_queue_is_empty(&self->queue)) {
@@ -285,7 +257,8 @@ write_later(PipeObject *self, PyObject *owner, const char *data, size_t size)
         return -1;
     }
     gather(self);
-    if (self->queue.size > self->high_water && pipe_send_gathered(self) < 0) {
+    if (self->queue.size > self->flow.high_water
+        && pipe_send_gathered(self) < 0) {
         return -1;
     }
     return pipe_flow_pause(self);

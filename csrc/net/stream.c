@@ -281,8 +281,7 @@ stream_new(Engine *engine, const StreamParts *parts)
     stream->proto = parts->proto;
     stream->start.ops = &stream_start_ops;
     stream->flush.ops = &stream_flush_ops;
-    stream->high_water = 64 * 1024; /* asyncio's defaults */
-    stream->low_water = 16 * 1024;
+    stream->flow = FLOW_DEFAULTS;
     if (stream_init(stream, parts) < 0) {
         stream_abandon(stream);
         return NULL;

@@ -3,7 +3,7 @@
  * An asyncio.Transport, with everything of asyncio's own selector transport:
  * net/stream.c makes, closes and ends it, net/stream_type.c is what Python sees
  * of it, net/stream_read.c the way of the bytes in, net/stream_reader.c the rest of it
- * to a StreamReader, net/stream_write.c the way out, net/stream_flow.c the flow control
+ * to a StreamReader, net/stream_write.c the way out, net/flow.c the flow control
  * between, net/stream_info.c what programs ask about it. */
 #ifndef PYAIO_NET_STREAM_H
 #define PYAIO_NET_STREAM_H
@@ -11,6 +11,7 @@
 #include "base/sockaddr.h"
 #include "engine/engine.h"
 #include "engine/watcher.h"
+#include "net/flow.h"
 #include "net/stream_reader.h"
 #include "net/write_queue.h"
 
@@ -45,8 +46,8 @@ typedef struct StreamObject {
     PyObject *empty_waiter; /* owned future of a sendfile(), or NULL */
 
     WriteQueue queue;
-    uint64_t wrote_in_turn;       /* Engine.turn_id of the last send */
-    size_t high_water, low_water; /* bytes in `queue` */
+    uint64_t wrote_in_turn; /* Engine.turn_id of the last send */
+    Flow flow;              /* of queue.size */
     Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 
     bool buffered;    /* the protocol is a BufferedProtocol */
@@ -54,10 +55,9 @@ typedef struct StreamObject {
     bool write_armed; /* asks for write events */
     bool flush_queued;
     bool closing;
-    bool paused;          /* pause_reading() */
-    bool protocol_paused; /* pause_writing() has been called */
-    bool eof_written;     /* write_eof() */
-    bool finished;        /* the fd has been closed */
+    bool paused;      /* pause_reading() */
+    bool eof_written; /* write_eof() */
+    bool finished;    /* the fd has been closed */
 
     SocketAddress *peer; /* owned, from accept(); or NULL */
     PyObject *extra;     /* owned dict of get_extra_info(), or NULL */
@@ -140,13 +140,21 @@ int stream_write_eof(StreamObject *stream);
 int stream_send_gathered(StreamObject *stream);
 extern const ReadyOps stream_flush_ops;
 
-/* stream_flow.c: pause_writing() and resume_writing() where they are due. */
-int stream_flow_pause(StreamObject *stream);
-int stream_flow_resume(StreamObject *stream);
-/* `high` and `low` are ints or None, as in set_write_buffer_limits(). -1 with
- * ValueError or TypeError. */
-int stream_flow_set_limits(StreamObject *stream, PyObject *high,
-                           PyObject *low);
+/* pause_writing() and resume_writing() where it is due. 0, or -1 with what has to
+ * leave run_forever(). */
+static inline int
+stream_flow_pause(StreamObject *stream)
+{
+    return flow_pause(&stream->flow, stream->queue.size, stream->engine,
+                      (PyObject *)stream, stream->protocol);
+}
+
+static inline int
+stream_flow_resume(StreamObject *stream)
+{
+    return flow_resume(&stream->flow, stream->queue.size, stream->engine,
+                       (PyObject *)stream, stream->protocol);
+}
 
 /* stream_info.c. */
 PyObject *stream_get_extra(StreamObject *stream, PyObject *name,

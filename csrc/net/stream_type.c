@@ -2,6 +2,7 @@
  * is done by the other stream files. */
 #include "base/compat.h"
 #include "base/errors.h"
+#include "base/members.h"
 #include "engine/report.h"
 #include "net/stream.h"
 #include "net/stream_methods.h"
@@ -148,12 +149,6 @@ Stream_set_protocol(StreamObject *self, PyObject *const *args,
 }
 
 static PyObject *
-or_none(PyObject *object)
-{
-    return Py_NewRef(object ? object : Py_None);
-}
-
-static PyObject *
 Stream_get_protocol(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
     return or_none(self->protocol);
@@ -188,19 +183,14 @@ static PyObject *
 Stream_get_write_buffer_limits(StreamObject *self,
                                PyObject *Py_UNUSED(ignored))
 {
-    return Py_BuildValue("(KK)", (unsigned long long)self->low_water,
-                         (unsigned long long)self->high_water);
+    return flow_get_limits(&self->flow);
 }
 
 static PyObject *
 Stream_set_write_buffer_limits(StreamObject *self, PyObject *args,
                                PyObject *kwargs)
 {
-    static char *keywords[] = {"high", "low", NULL};
-    PyObject *high = Py_None, *low = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(
-            args, kwargs, "|OO:set_write_buffer_limits", keywords, &high, &low)
-        || stream_flow_set_limits(self, high, low) < 0
+    if (flow_set_limits(&self->flow, args, kwargs) < 0
         || stream_send_gathered(self) < 0) {
         return NULL;
     }
@@ -279,65 +269,26 @@ Stream_get_extra(StreamObject *self, void *Py_UNUSED(closure))
 }
 
 static PyObject *
-Stream_get_size(StreamObject *self, void *offset)
-{
-    return PyLong_FromSize_t(*(size_t *)((char *)self + (size_t)offset));
-}
-
-static PyObject *
 Stream_get_loop(StreamObject *self, void *Py_UNUSED(closure))
 {
     return or_none(self->finished ? NULL : self->loop);
 }
 
-static PyObject *
-Stream_get_object(StreamObject *self, void *offset)
-{
-    return or_none(*(PyObject **)((char *)self + (size_t)offset));
-}
-
-static PyObject *
-Stream_get_flag(StreamObject *self, void *offset)
-{
-    return PyBool_FromLong(*(bool *)((char *)self + (size_t)offset));
-}
-
-static PyObject *
-Stream_get_fd(StreamObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromLong(self->fd);
-}
-
-static PyObject *
-Stream_get_conn_lost(StreamObject *self, void *Py_UNUSED(closure))
-{
-    return PyLong_FromSsize_t(self->lost_writes);
-}
-
-#define STREAM_OBJECT(name, field)                                            \
-    {name, (getter)Stream_get_object, NULL, NULL,                             \
-     (void *)offsetof(StreamObject, field)}
-#define STREAM_FLAG(name, field)                                              \
-    {name, (getter)Stream_get_flag, NULL, NULL,                               \
-     (void *)offsetof(StreamObject, field)}
-
 static PyGetSetDef Stream_getset[] = {
-    {"__dict__", PyObject_GenericGetDict, PyObject_GenericSetDict, NULL, NULL},
+    MEMBER_DICT,
     {"_sock", (getter)Stream_get_sock, NULL, NULL, NULL},
     {"_extra", (getter)Stream_get_extra, NULL, NULL, NULL},
-    {"_high_water", (getter)Stream_get_size, NULL, NULL,
-     (void *)offsetof(StreamObject, high_water)},
-    {"_low_water", (getter)Stream_get_size, NULL, NULL,
-     (void *)offsetof(StreamObject, low_water)},
-    {"_sock_fd", (getter)Stream_get_fd, NULL, NULL, NULL},
+    MEMBER("_high_water", size, StreamObject, flow.high_water),
+    MEMBER("_low_water", size, StreamObject, flow.low_water),
+    MEMBER("_sock_fd", int, StreamObject, fd),
     {"_loop", (getter)Stream_get_loop, NULL, NULL, NULL},
-    {"_conn_lost", (getter)Stream_get_conn_lost, NULL, NULL, NULL},
-    STREAM_OBJECT("_protocol", protocol),
-    STREAM_OBJECT("_server", server),
-    STREAM_FLAG("_closing", closing),
-    STREAM_FLAG("_paused", paused),
-    STREAM_FLAG("_eof", eof_written),
-    STREAM_FLAG("_protocol_paused", protocol_paused),
+    MEMBER("_conn_lost", count, StreamObject, lost_writes),
+    MEMBER("_protocol", object, StreamObject, protocol),
+    MEMBER("_server", object, StreamObject, server),
+    MEMBER("_closing", flag, StreamObject, closing),
+    MEMBER("_paused", flag, StreamObject, paused),
+    MEMBER("_eof", flag, StreamObject, eof_written),
+    MEMBER("_protocol_paused", flag, StreamObject, flow.paused),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
@@ -436,51 +387,49 @@ PyDoc_STRVAR(Stream_doc,
              "The transport of a connected stream socket: an "
              "asyncio.Transport with everything of asyncio's own.");
 
-/* A method's docstring, which starts with its signature. */
-#define DOC(name, parameters, text) #name "($self" parameters ")\n--\n\n" text
-#define NOARGS(name, text)                                                    \
-    {#name, (PyCFunction)Stream_##name, METH_NOARGS, DOC(name, "", text)}
-#define ONEARG(name, parameters, text)                                        \
-    {#name, (PyCFunction)Stream_##name, METH_O, DOC(name, parameters, text)}
-#define FASTCALL(name, parameters, text)                                      \
-    {#name, (PyCFunction)(void (*)(void))Stream_##name,                       \
-     METH_FASTCALL | METH_KEYWORDS, DOC(name, parameters, text)}
-#define KEYWORDS(name, parameters, text)                                      \
-    {#name, (PyCFunction)(void (*)(void))Stream_##name,                       \
-     METH_VARARGS | METH_KEYWORDS, DOC(name, parameters, text)}
-
 /* Each follows the method of asyncio.Transport of that name; the last four
  * are what asyncio's own code calls. */
 static PyMethodDef Stream_methods[] = {
-    FASTCALL(write, ", data", "Send bytes, at once or as soon as it goes."),
-    FASTCALL(writelines, ", list_of_data",
-             "Send the chunks of bytes of an iterable, one after the other."),
-    NOARGS(write_eof, "Close the end that writes, after all that is queued."),
-    NOARGS(can_write_eof, "True: write_eof() is there."),
-    NOARGS(close, "Close the connection, after all that is queued is sent."),
-    NOARGS(abort, "Close the connection at once; drop what is queued."),
-    NOARGS(is_closing, "True once it is closed, or is about to be."),
-    NOARGS(is_reading, "True unless reading is paused or has ended."),
-    NOARGS(pause_reading, "Read nothing until resume_reading()."),
-    NOARGS(resume_reading, "Read again after pause_reading()."),
-    FASTCALL(set_protocol, ", protocol",
-             "Have another protocol called from now on."),
-    NOARGS(get_protocol, "The protocol that is called."),
-    KEYWORDS(get_extra_info, ", name, default=None",
-             "What is known of the connection: 'socket', 'sockname', "
-             "'peername'."),
-    NOARGS(get_write_buffer_size, "How many bytes are queued."),
-    NOARGS(get_write_buffer_limits,
-           "At how many bytes writing is resumed and paused: (low, high)."),
-    KEYWORDS(set_write_buffer_limits, ", high=None, low=None",
-             "Set at how many bytes writing is paused and resumed.\n\n"
-             "ValueError unless high >= low >= 0."),
-    ONEARG(_force_close, ", exc",
-           "Close at once; connection_lost() gets the exception."),
-    ONEARG(_call_connection_lost, ", exc",
-           "Tell the protocol of the end, and close the socket."),
-    NOARGS(_make_empty_waiter, "A future that is done once all is sent."),
-    NOARGS(_reset_empty_waiter, "Forget the future of _make_empty_waiter()."),
+    METHOD_FASTCALL(Stream, write, ", data",
+                    "Send bytes, at once or as soon as it goes."),
+    METHOD_FASTCALL(
+        Stream, writelines, ", list_of_data",
+        "Send the chunks of bytes of an iterable, one after the other."),
+    METHOD_NOARGS(Stream, write_eof,
+                  "Close the end that writes, after all that is queued."),
+    METHOD_NOARGS(Stream, can_write_eof, "True: write_eof() is there."),
+    METHOD_NOARGS(Stream, close,
+                  "Close the connection, after all that is queued is sent."),
+    METHOD_NOARGS(Stream, abort,
+                  "Close the connection at once; drop what is queued."),
+    METHOD_NOARGS(Stream, is_closing,
+                  "True once it is closed, or is about to be."),
+    METHOD_NOARGS(Stream, is_reading,
+                  "True unless reading is paused or has ended."),
+    METHOD_NOARGS(Stream, pause_reading,
+                  "Read nothing until resume_reading()."),
+    METHOD_NOARGS(Stream, resume_reading, "Read again after pause_reading()."),
+    METHOD_FASTCALL(Stream, set_protocol, ", protocol",
+                    "Have another protocol called from now on."),
+    METHOD_NOARGS(Stream, get_protocol, "The protocol that is called."),
+    METHOD_KEYWORDS(Stream, get_extra_info, ", name, default=None",
+                    "What is known of the connection: 'socket', 'sockname', "
+                    "'peername'."),
+    METHOD_NOARGS(Stream, get_write_buffer_size, "How many bytes are queued."),
+    METHOD_NOARGS(
+        Stream, get_write_buffer_limits,
+        "At how many bytes writing is resumed and paused: (low, high)."),
+    METHOD_KEYWORDS(Stream, set_write_buffer_limits, ", high=None, low=None",
+                    "Set at how many bytes writing is paused and resumed.\n\n"
+                    "ValueError unless high >= low >= 0."),
+    METHOD_ONEARG(Stream, _force_close, ", exc",
+                  "Close at once; connection_lost() gets the exception."),
+    METHOD_ONEARG(Stream, _call_connection_lost, ", exc",
+                  "Tell the protocol of the end, and close the socket."),
+    METHOD_NOARGS(Stream, _make_empty_waiter,
+                  "A future that is done once all is sent."),
+    METHOD_NOARGS(Stream, _reset_empty_waiter,
+                  "Forget the future of _make_empty_waiter()."),
     {NULL, NULL, 0, NULL},
 };
 

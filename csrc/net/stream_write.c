@@ -285,7 +285,7 @@ write_later(StreamObject *stream, PyObject *owner, const char *data,
         return -1;
     }
     gather(stream);
-    if (stream->queue.size > stream->high_water
+    if (stream->queue.size > stream->flow.high_water
         && stream_send_gathered(stream) < 0) {
         return -1;
     }
@@ -501,7 +501,7 @@ write_own_lines(StreamObject *stream, PyObject *lines)
         return 0;
     }
     gather(stream);
-    if (!waits || stream->queue.size > stream->high_water) {
+    if (!waits || stream->queue.size > stream->flow.high_water) {
         stream->wrote_in_turn = stream->engine->turn_id;
         if (stream_send_gathered(stream) < 0) {
             return -1;

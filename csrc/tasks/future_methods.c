@@ -1,6 +1,7 @@
 /* The methods and attributes that futures and tasks share: parse, check, call
  * future.c. Tasks replace cancel(), set_result() and set_exception(). */
 #include "base/compat.h"
+#include "base/members.h"
 #include "tasks/future.h"
 
 /* ---- arguments ---- */
@@ -160,19 +161,13 @@ Future__make_cancelled_error(FutureObject *self, PyObject *Py_UNUSED(ignored))
 
 /* ---- attributes ---- */
 
-static PyObject *
-Future_get_object(FutureObject *self, void *offset)
-{
-    PyObject *object = *(PyObject **)((char *)self + (size_t)offset);
-    return Py_NewRef(object ? object : Py_None);
-}
-
 /* What there is only after __init__(). */
 static PyObject *
 Future_get_outcome(FutureObject *self, void *offset)
 {
-    return future_check_alive(self) < 0 ? NULL
-                                        : Future_get_object(self, offset);
+    return future_check_alive(self) < 0
+               ? NULL
+               : member_object((PyObject *)self, offset);
 }
 
 static PyObject *
@@ -318,27 +313,22 @@ PyMethodDef future_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define OBJECT(name, field)                                                   \
-    {name, (getter)Future_get_object, NULL, NULL,                             \
-     (void *)offsetof(FutureObject, field)}
-
 #define OUTCOME(name, field)                                                  \
     {name, (getter)Future_get_outcome, NULL, NULL,                            \
      (void *)offsetof(FutureObject, field)}
 
 PyGetSetDef future_getset[] = {
-    OBJECT("_loop", loop),
+    MEMBER("_loop", object, FutureObject, loop),
     OUTCOME("_result", result),
     OUTCOME("_exception", exception),
-    OBJECT("_source_traceback", source_traceback),
+    MEMBER("_source_traceback", object, FutureObject, source_traceback),
     {"_state", (getter)Future_get_state, NULL, NULL, NULL},
     {"_callbacks", (getter)Future_get_callbacks, NULL, NULL, NULL},
     {"_asyncio_future_blocking", (getter)Future_get_blocking,
      (setter)Future_set_blocking, NULL, NULL},
     {"_log_traceback", (getter)Future_get_log_traceback,
      (setter)Future_set_log_traceback, NULL, NULL},
-    {"_cancel_message", (getter)Future_get_object,
-     (setter)Future_set_cancel_message, NULL,
+    {"_cancel_message", member_object, (setter)Future_set_cancel_message, NULL,
      (void *)offsetof(FutureObject, cancel_message)},
     {NULL, NULL, NULL, NULL, NULL},
 };

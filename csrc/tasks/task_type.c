@@ -1,6 +1,7 @@
 /* The Task type as Python sees it: construction, methods, attributes, memory.
  * The work is done by task.c, task_wake.c and task_step.c. */
 #include "base/compat.h"
+#include "base/members.h"
 #include "engine/report.h"
 #include "tasks/registry.h"
 #include "tasks/task.h"
@@ -245,19 +246,6 @@ Task_print_stack(TaskObject *self, PyObject *args, PyObject *kwargs)
 
 /* ---- attributes ---- */
 
-static PyObject *
-Task_get_object(TaskObject *self, void *offset)
-{
-    PyObject *object = *(PyObject **)((char *)self + (size_t)offset);
-    return Py_NewRef(object ? object : Py_None);
-}
-
-static PyObject *
-Task_get_log_destroy_pending(TaskObject *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(self->log_destroy_pending);
-}
-
 static int
 Task_set_log_destroy_pending(TaskObject *self, PyObject *value,
                              void *Py_UNUSED(closure))
@@ -272,12 +260,6 @@ Task_set_log_destroy_pending(TaskObject *self, PyObject *value,
     }
     self->log_destroy_pending = log;
     return 0;
-}
-
-static PyObject *
-Task_get_must_cancel(TaskObject *self, void *Py_UNUSED(closure))
-{
-    return PyBool_FromLong(self->must_cancel);
 }
 
 static PyObject *
@@ -345,18 +327,14 @@ static PyMethodDef Task_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-#define OBJECT(name, field)                                                   \
-    {name, (getter)Task_get_object, NULL, NULL,                               \
-     (void *)offsetof(TaskObject, field)}
-
 static PyGetSetDef Task_getset[] = {
-    OBJECT("_coro", coro),
-    OBJECT("_fut_waiter", fut_waiter),
-    {"_must_cancel", (getter)Task_get_must_cancel, NULL, NULL, NULL},
+    MEMBER("_coro", object, TaskObject, coro),
+    MEMBER("_fut_waiter", object, TaskObject, fut_waiter),
+    MEMBER("_must_cancel", flag, TaskObject, must_cancel),
     {"_num_cancels_requested", (getter)Task_get_cancel_requests, NULL, NULL,
      NULL},
-    {"_log_destroy_pending", (getter)Task_get_log_destroy_pending,
-     (setter)Task_set_log_destroy_pending, NULL, NULL},
+    {"_log_destroy_pending", member_flag, (setter)Task_set_log_destroy_pending,
+     NULL, (void *)offsetof(TaskObject, log_destroy_pending)},
     {NULL, NULL, NULL, NULL, NULL},
 };
 
