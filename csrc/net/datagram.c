@@ -8,6 +8,7 @@
 #include "engine/handle.h"
 #include "engine/report.h"
 #include "net/socket_options.h"
+#include "net/transport.h"
 
 /* ---- watching ---- */
 
@@ -40,10 +41,7 @@ datagram_displace(FdWatcher *watcher)
 {
     DatagramObject *self = (DatagramObject *)watcher->owner;
     if (!self->closing) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "File descriptor %d is used by transport %R", watcher->fd,
-                     self);
-        return -1;
+        return transport_refuse_fd((PyObject *)self, watcher->fd);
     }
     watcher_drop(&self->watcher);
     return 0;
@@ -63,25 +61,6 @@ datagram_serves(int family, int type)
            && (family == AF_INET || family == AF_INET6 || family == AF_UNIX);
 }
 
-/* connection_made() runs in the next turn; reading starts right behind it. */
-static int
-schedule_start(DatagramObject *self, PyObject *waiter)
-{
-    Engine *engine = self->engine;
-    PyObject *made = PyObject_GetAttr(
-        self->protocol, STATE_NAME(engine->state, connection_made));
-    PyObject *start =
-        PyObject_GetAttr((PyObject *)self, STATE_NAME(engine->state, _start));
-    int err = -1;
-    if (made != NULL && start != NULL
-        && engine_call_soon(engine, made, (PyObject *)self, NULL) == 0) {
-        err = engine_call_soon(engine, start, waiter, NULL);
-    }
-    Py_XDECREF(start);
-    Py_XDECREF(made);
-    return err;
-}
-
 int
 datagram_start(DatagramObject *self, PyObject *waiter)
 {
@@ -89,14 +68,7 @@ datagram_start(DatagramObject *self, PyObject *waiter)
         self->reading = true;
         datagram_update_watch(self);
     }
-    if (waiter == Py_None) {
-        return 0;
-    }
-    PyObject *result = PyObject_CallFunctionObjArgs(
-        self->engine->state->set_result_unless_cancelled, waiter, Py_None,
-        NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return transport_wake(self->engine->state, waiter);
 }
 
 /* The socket's address, by one of its methods; None where it has none. */
@@ -153,19 +125,6 @@ note_names(DatagramObject *self)
     return connected < 0 ? -1 : 0;
 }
 
-static PyObject *
-extra_dict(PyObject *given)
-{
-    if (given == NULL || given == Py_None) {
-        return PyDict_New();
-    }
-    if (!PyDict_Check(given)) {
-        PyErr_Format(PyExc_TypeError, "extra must be a dict, not %R", given);
-        return NULL;
-    }
-    return Py_NewRef(given); /* as in asyncio: no copy */
-}
-
 static int
 datagram_init(DatagramObject *self, const DatagramParts *parts)
 {
@@ -177,7 +136,7 @@ datagram_init(DatagramObject *self, const DatagramParts *parts)
     self->has_address = has_address;
     self->address = Py_NewRef(parts->address);
     self->protocol = Py_NewRef(parts->protocol);
-    self->extra = extra_dict(parts->extra);
+    self->extra = transport_extra(parts->extra);
     if (self->extra == NULL || note_names(self) < 0) {
         return -1;
     }
@@ -191,7 +150,9 @@ datagram_init(DatagramObject *self, const DatagramParts *parts)
         return -1;
     }
     self->watcher->duplicate = true; /* dup() is at hand */
-    return schedule_start(self, parts->waiter);
+    /* Reading starts right behind connection_made(). */
+    return transport_start_soon(engine, (PyObject *)self, self->protocol,
+                                parts->waiter);
 }
 
 /* Undoes a transport that could not be made. What may be scheduled already
@@ -287,15 +248,7 @@ static int
 schedule_lost(DatagramObject *self, PyObject *exc)
 {
     self->lost_writes++;
-    PyObject *method =
-        PyObject_GetAttr((PyObject *)self, STATE_NAME(self->engine->state,
-                                                      _call_connection_lost));
-    if (method == NULL) {
-        return -1;
-    }
-    int err = engine_call_soon(self->engine, method, exc, NULL);
-    Py_DECREF(method);
-    return err;
+    return transport_lose_soon(self->engine, (PyObject *)self, exc, NULL);
 }
 
 int
@@ -349,28 +302,14 @@ datagram_close_fd(DatagramObject *self)
 int
 datagram_finish(DatagramObject *self, PyObject *exc)
 {
-    PyObject *protocol = Py_XNewRef(self->protocol);
-    PyObject *result = NULL;
     self->lost_writes += self->lost_writes == 0;
     self->closing = true;
     self->reading = false;
-    if (protocol != NULL) {
-        result = PyObject_CallMethodOneArg(
-            protocol, STATE_NAME(self->engine->state, connection_lost), exc);
-    }
-    Py_XDECREF(result);
-    PyObject *raised = PyErr_GetRaisedException();
+    int err = transport_tell_lost(self->engine, self->protocol, exc);
+    PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
     self->write_armed = false;
+    err = transport_keep_first(raised, datagram_close_fd(self));
     datagram_queue_clear(&self->queue);
-    int err = datagram_close_fd(self);
-    if (raised != NULL) {
-        if (err < 0) {
-            report_unraisable("the end of a datagram transport");
-        }
-        PyErr_SetRaisedException(raised);
-        err = -1;
-    }
     Py_CLEAR(self->protocol);
-    Py_XDECREF(protocol);
     return err;
 }

@@ -3,8 +3,8 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/members.h"
-#include "engine/report.h"
 #include "net/datagram.h"
+#include "net/transport.h"
 #include "net/transport_log.h"
 
 /* ---- sending ---- */
@@ -174,14 +174,7 @@ Datagram_resume_reading(DatagramObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Datagram_set_protocol(DatagramObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"protocol", NULL};
-    PyObject *protocol;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:set_protocol", keywords,
-                                     &protocol)) {
-        return NULL;
-    }
-    Py_XSETREF(self->protocol, Py_NewRef(protocol));
-    Py_RETURN_NONE;
+    return transport_set_protocol(&self->protocol, args, kwargs);
 }
 
 static PyObject *
@@ -193,18 +186,11 @@ Datagram_get_protocol(DatagramObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Datagram_get_extra_info(DatagramObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"name", "default", NULL};
-    PyObject *name, *fallback = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info",
-                                     keywords, &name, &fallback)) {
+    PyObject *name, *fallback;
+    if (transport_info_arguments(args, kwargs, &name, &fallback) < 0) {
         return NULL;
     }
-    PyObject *value =
-        self->extra ? PyDict_GetItemWithError(self->extra, name) : NULL;
-    if (value == NULL && PyErr_Occurred()) {
-        return NULL;
-    }
-    return Py_NewRef(value ? value : fallback);
+    return transport_info(self->extra, name, fallback);
 }
 
 static PyObject *
@@ -302,24 +288,17 @@ Datagram_clear(DatagramObject *self)
     return 0;
 }
 
-/* Nobody has closed it: says so, closes the socket. */
+static int
+end_unclosed(PyObject *self)
+{
+    return datagram_close_fd((DatagramObject *)self);
+}
+
 static void
 Datagram_finalize(DatagramObject *self)
 {
-    if (self->sock == NULL) {
-        return;
-    }
-    PyObject *raised = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed transport %R",
-                              self)
-        < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (datagram_close_fd(self) < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (raised != NULL) {
-        PyErr_SetRaisedException(raised);
+    if (self->sock != NULL) {
+        transport_finalize((PyObject *)self, end_unclosed);
     }
 }
 

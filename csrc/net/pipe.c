@@ -8,6 +8,7 @@
 #include "base/platform.h"
 #include "engine/handle.h"
 #include "engine/report.h"
+#include "net/transport.h"
 #include "net/transport_log.h"
 
 /* ---- watching ---- */
@@ -63,10 +64,7 @@ pipe_displace(FdWatcher *watcher)
 {
     PipeObject *self = (PipeObject *)watcher->owner;
     if (!self->closing) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "File descriptor %d is used by transport %R", watcher->fd,
-                     self);
-        return -1;
+        return transport_refuse_fd((PyObject *)self, watcher->fd);
     }
     watcher_drop(&self->watcher);
     return 0;
@@ -110,25 +108,6 @@ pipe_serves(PipeParts *parts)
     return 1;
 }
 
-/* connection_made() runs in the next turn; reading starts right behind it. */
-static int
-schedule_start(PipeObject *self, PyObject *waiter)
-{
-    Engine *engine = self->engine;
-    PyObject *made = PyObject_GetAttr(
-        self->protocol, STATE_NAME(engine->state, connection_made));
-    PyObject *start =
-        PyObject_GetAttr((PyObject *)self, STATE_NAME(engine->state, _start));
-    int err = -1;
-    if (made != NULL && start != NULL
-        && engine_call_soon(engine, made, (PyObject *)self, NULL) == 0) {
-        err = engine_call_soon(engine, start, waiter, NULL);
-    }
-    Py_XDECREF(start);
-    Py_XDECREF(made);
-    return err;
-}
-
 int
 pipe_start(PipeObject *self, PyObject *waiter)
 {
@@ -137,27 +116,7 @@ pipe_start(PipeObject *self, PyObject *waiter)
         self->reading = true;
         pipe_update_watch(self);
     }
-    if (waiter == Py_None) {
-        return 0;
-    }
-    PyObject *result = PyObject_CallFunctionObjArgs(
-        self->engine->state->set_result_unless_cancelled, waiter, Py_None,
-        NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-static PyObject *
-extra_dict(PyObject *given)
-{
-    if (given == Py_None) {
-        return PyDict_New();
-    }
-    if (!PyDict_Check(given)) {
-        PyErr_Format(PyExc_TypeError, "extra must be a dict, not %R", given);
-        return NULL;
-    }
-    return Py_NewRef(given); /* as in asyncio: no copy */
+    return transport_wake(self->engine->state, waiter);
 }
 
 /* True for what base_subprocess gives the pipes that it has made. */
@@ -175,7 +134,7 @@ pipe_init(PipeObject *self, const PipeParts *parts)
     Engine *engine = self->engine;
     self->protocol = Py_NewRef(parts->protocol);
     self->of_child = is_childs_protocol(engine->state, parts->protocol);
-    self->extra = extra_dict(parts->extra);
+    self->extra = transport_extra(parts->extra);
     if (self->extra == NULL
         || PyDict_SetItem(self->extra, STATE_NAME(engine->state, pipe),
                           self->pipe)
@@ -196,7 +155,9 @@ pipe_init(PipeObject *self, const PipeParts *parts)
         return -1;
     }
     self->watcher->duplicate = true; /* the file is at hand for dup() */
-    return schedule_start(self, parts->waiter);
+    /* Reading starts right behind connection_made(). */
+    return transport_start_soon(engine, (PyObject *)self, self->protocol,
+                                parts->waiter);
 }
 
 /* Undoes a transport that could not be made. What may be scheduled already
@@ -284,15 +245,7 @@ static int
 schedule_lost(PipeObject *self, PyObject *exc)
 {
     self->ending = true;
-    PyObject *method =
-        PyObject_GetAttr((PyObject *)self, STATE_NAME(self->engine->state,
-                                                      _call_connection_lost));
-    if (method == NULL) {
-        return -1;
-    }
-    int err = engine_call_soon(self->engine, method, exc, NULL);
-    Py_DECREF(method);
-    return err;
+    return transport_lose_soon(self->engine, (PyObject *)self, exc, NULL);
 }
 
 int
@@ -353,29 +306,15 @@ pipe_close_file(PipeObject *self)
 int
 pipe_finish(PipeObject *self, PyObject *exc)
 {
-    PyObject *protocol = Py_XNewRef(self->protocol);
-    PyObject *result = NULL;
     self->ending = true;
     self->closing = true;
     self->reading = false;
     self->write_armed = false;
     write_queue_clear(&self->queue);
-    if (protocol != NULL) {
-        result = PyObject_CallMethodOneArg(
-            protocol, STATE_NAME(self->engine->state, connection_lost), exc);
-    }
-    Py_XDECREF(result);
-    PyObject *raised = PyErr_GetRaisedException();
-    int err = pipe_close_file(self);
-    if (raised != NULL) {
-        if (err < 0) {
-            report_unraisable("the end of a pipe transport");
-        }
-        PyErr_SetRaisedException(raised);
-        err = -1;
-    }
-    Py_CLEAR(self->protocol);
+    int err = transport_tell_lost(self->engine, self->protocol, exc);
+    PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
+    err = transport_keep_first(raised, pipe_close_file(self));
     Py_CLEAR(self->reader.ref);
-    Py_XDECREF(protocol);
+    Py_CLEAR(self->protocol);
     return err;
 }

@@ -3,9 +3,9 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/members.h"
-#include "engine/report.h"
 #include "net/child_output.h"
 #include "net/pipe.h"
+#include "net/transport.h"
 #include "net/transport_log.h"
 
 /* ---- of both ends ---- */
@@ -25,14 +25,7 @@ Pipe_is_closing(PipeObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Pipe_set_protocol(PipeObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"protocol", NULL};
-    PyObject *protocol;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:set_protocol", keywords,
-                                     &protocol)) {
-        return NULL;
-    }
-    Py_XSETREF(self->protocol, Py_NewRef(protocol));
-    Py_RETURN_NONE;
+    return transport_set_protocol(&self->protocol, args, kwargs);
 }
 
 static PyObject *
@@ -44,20 +37,13 @@ Pipe_get_protocol(PipeObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Pipe_get_extra_info(PipeObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"name", "default", NULL};
-    PyObject *name, *fallback = Py_None;
+    PyObject *name, *fallback;
     /* Whoever asks for the pipe may write to it. */
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info",
-                                     keywords, &name, &fallback)
+    if (transport_info_arguments(args, kwargs, &name, &fallback) < 0
         || pipe_send_gathered(self) < 0) {
         return NULL;
     }
-    PyObject *value =
-        self->extra ? PyDict_GetItemWithError(self->extra, name) : NULL;
-    if (value == NULL && PyErr_Occurred()) {
-        return NULL;
-    }
-    return Py_NewRef(value ? value : fallback);
+    return transport_info(self->extra, name, fallback);
 }
 
 static PyObject *
@@ -294,24 +280,17 @@ Pipe_clear(PipeObject *self)
     return 0;
 }
 
-/* Nobody has closed it: says so, closes the file. */
+static int
+end_unclosed(PyObject *self)
+{
+    return pipe_close_file((PipeObject *)self);
+}
+
 static void
 Pipe_finalize(PipeObject *self)
 {
-    if (self->pipe == NULL) {
-        return;
-    }
-    PyObject *raised = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed transport %R",
-                              self)
-        < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (pipe_close_file(self) < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (raised != NULL) {
-        PyErr_SetRaisedException(raised);
+    if (self->pipe != NULL) {
+        transport_finalize((PyObject *)self, end_unclosed);
     }
 }
 

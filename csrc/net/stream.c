@@ -7,6 +7,7 @@
 #include "base/errors.h"
 #include "engine/handle.h"
 #include "engine/report.h"
+#include "net/transport.h"
 #include "net/transport_log.h"
 
 #include <unistd.h>
@@ -43,10 +44,7 @@ stream_displace(FdWatcher *watcher)
 {
     StreamObject *stream = (StreamObject *)watcher->owner;
     if (!stream->closing) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "File descriptor %d is used by transport %R", watcher->fd,
-                     stream);
-        return -1;
+        return transport_refuse_fd((PyObject *)stream, watcher->fd);
     }
     stream->watcher = NULL;
     watcher_close(watcher);
@@ -74,12 +72,9 @@ wake_waiter(StreamObject *stream)
         return 0;
     }
     stream->waiter = NULL;
-    PyObject *result = PyObject_CallFunctionObjArgs(
-        stream->engine->state->set_result_unless_cancelled, waiter, Py_None,
-        NULL);
-    Py_XDECREF(result);
+    int err = transport_wake(stream->engine->state, waiter);
     Py_DECREF(waiter);
-    return result == NULL ? -1 : 0;
+    return err;
 }
 
 static int
@@ -342,16 +337,8 @@ int
 stream_schedule_lost(StreamObject *stream, PyObject *exc)
 {
     stream->lost_writes++;
-    PyObject *method = PyObject_GetAttr(
-        (PyObject *)stream,
-        STATE_NAME(stream->engine->state, _call_connection_lost));
-    if (method == NULL) {
-        return -1;
-    }
-    int err =
-        engine_call_soon(stream->engine, method, exc, stream->own_context);
-    Py_DECREF(method);
-    return err;
+    return transport_lose_soon(stream->engine, (PyObject *)stream, exc,
+                               stream->own_context);
 }
 
 int
@@ -471,35 +458,18 @@ stream_let_go(StreamObject *stream)
     write_queue_clear(&stream->queue);
 }
 
-/* Keeps the first of two exceptions; the other is shown as unraisable. */
-static int
-keep_first(PyObject *first, int err)
-{
-    if (first == NULL) {
-        return err;
-    }
-    if (err < 0) {
-        report_unraisable("the end of a stream");
-    }
-    PyErr_SetRaisedException(first);
-    return -1;
-}
-
 int
 stream_finish(StreamObject *stream, PyObject *exc)
 {
     stream_let_go(stream);
-    if (stream->protocol != NULL) {
-        Py_XDECREF(stream_call_protocol(
-            stream, STATE_NAME(stream->engine->state, connection_lost), exc));
-    }
-    PyObject *raised = PyErr_GetRaisedException();
+    int err = transport_tell_lost(stream->engine, stream->protocol, exc);
+    PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
     stream_remember(stream);
-    int err = keep_first(raised, stream_close_fd(stream));
-    raised = PyErr_GetRaisedException();
+    err = transport_keep_first(raised, stream_close_fd(stream));
+    raised = err < 0 ? PyErr_GetRaisedException() : NULL;
     Py_CLEAR(stream->protocol);
     Py_CLEAR(stream->reader.ref);
     int told =
         stream_detach_server(stream) < 0 ? -1 : tell_empty_waiter(stream);
-    return keep_first(raised, told) < 0 ? -1 : err;
+    return transport_keep_first(raised, told);
 }

@@ -3,9 +3,9 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/members.h"
-#include "engine/report.h"
 #include "net/stream.h"
 #include "net/stream_methods.h"
+#include "net/transport.h"
 
 static PyObject *
 Stream__call_connection_lost(StreamObject *self, PyObject *exc)
@@ -157,10 +157,8 @@ Stream_get_protocol(StreamObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Stream_get_extra_info(StreamObject *self, PyObject *args, PyObject *kwargs)
 {
-    static char *keywords[] = {"name", "default", NULL};
-    PyObject *name, *fallback = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info",
-                                     keywords, &name, &fallback)) {
+    PyObject *name, *fallback;
+    if (transport_info_arguments(args, kwargs, &name, &fallback) < 0) {
         return NULL;
     }
     /* Whoever asks for the socket may send on it or shut it down. */
@@ -337,27 +335,21 @@ Stream_clear(StreamObject *self)
     return 0;
 }
 
-/* Nobody has closed it: says so, closes the fd, tells the server. */
+/* Closes the fd, and tells the server. */
+static int
+end_unclosed(PyObject *self)
+{
+    StreamObject *stream = (StreamObject *)self;
+    int err = stream_close_fd(stream);
+    PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
+    return transport_keep_first(raised, stream_detach_server(stream));
+}
+
 static void
 Stream_finalize(StreamObject *self)
 {
-    if (self->finished) {
-        return;
-    }
-    PyObject *raised = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning((PyObject *)self, 1, "unclosed transport %R",
-                              self)
-        < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (stream_close_fd(self) < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (stream_detach_server(self) < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (raised != NULL) {
-        PyErr_SetRaisedException(raised);
+    if (!self->finished) {
+        transport_finalize((PyObject *)self, end_unclosed);
     }
 }
 

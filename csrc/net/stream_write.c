@@ -10,6 +10,7 @@
 #include "engine/handle.h"
 #include "engine/report.h"
 #include "net/stream.h"
+#include "net/transport.h"
 
 #include <limits.h>
 
@@ -83,17 +84,6 @@ send_queue(StreamObject *stream)
 /* ---- the queue has run empty ---- */
 
 static int
-wake_empty_waiter(StreamObject *stream)
-{
-    ModuleState *state = stream->engine->state;
-    PyObject *result =
-        PyObject_CallFunctionObjArgs(state->set_result_unless_cancelled,
-                                     stream->empty_waiter, Py_None, NULL);
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
-}
-
-static int
 send_eof(StreamObject *stream)
 {
     if (shutdown(stream->fd, SHUT_WR) < 0) {
@@ -106,7 +96,8 @@ send_eof(StreamObject *stream)
 static int
 on_drained(StreamObject *stream)
 {
-    if (stream->empty_waiter != NULL && wake_empty_waiter(stream) < 0) {
+    if (stream->empty_waiter != NULL
+        && transport_wake(stream->engine->state, stream->empty_waiter) < 0) {
         return -1;
     }
     if (stream->closing) {
