@@ -9,14 +9,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import inspect
 import json
 import math
 import os
-import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +27,8 @@ from .workload import TABLE, Run, Workload
 
 Body = Callable[[Run], Any]
 NewRun = Callable[[int, float], Run]
+
+STDIN = 0
 
 
 def _measured(run: Run, started: float, cpu: float, done: int) -> dict[str, Any]:
@@ -155,11 +154,25 @@ def measure(peer: peers.Peer, workload: Workload, seconds: float, port: int) -> 
         return runner.run(_measure_inside(workload, sizing, new_run))
 
 
-def _wait_for_end(loop: asyncio.AbstractEventLoop, ended: asyncio.Future[str]) -> None:
-    """Runs in a thread: what is written to stdin until it is closed ends the server."""
-    text = sys.stdin.read()
-    with contextlib.suppress(RuntimeError):  # the loop is closed: it has failed already
-        loop.call_soon_threadsafe(ended.set_result, text)
+def _end_of_stdin(loop: asyncio.AbstractEventLoop) -> asyncio.Future[str]:
+    """What is written to stdin until it is closed: that ends the server.
+
+    Read by the loop itself: with a second thread, each system call and each allocation of the
+    process would cost more than in a server that has none.
+    """
+    ended: asyncio.Future[str] = loop.create_future()
+    parts: list[bytes] = []
+
+    def on_readable() -> None:
+        part = os.read(STDIN, 4096)
+        if part:
+            parts.append(part)
+            return
+        loop.remove_reader(STDIN)
+        ended.set_result(b"".join(parts).decode())
+
+    loop.add_reader(STDIN, on_readable)
+    return ended
 
 
 def _address(server: Any) -> dict[str, Any]:
@@ -170,9 +183,8 @@ def _address(server: Any) -> dict[str, Any]:
 
 async def _serve(workload: Workload, run: Run) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[str] = loop.create_future()
     server = await workload.body(run)
-    threading.Thread(target=_wait_for_end, args=(loop, ended), daemon=True).start()
+    ended = _end_of_stdin(loop)
     print(json.dumps(_address(server)), flush=True)
     window = json.loads(await ended or "{}")
     server.close()
