@@ -47,6 +47,8 @@ typedef struct StreamObject {
 
     WriteQueue queue;
     uint64_t wrote_in_turn; /* Engine.turn_id of the last send */
+    int64_t gathers_until;  /* in ns; 0: not above the high-water mark */
+    size_t clock_due_at;    /* queue.size at which to ask for the time */
     Flow flow;              /* of queue.size */
     Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 

@@ -2,8 +2,8 @@
  *
  * The first write of a turn goes out at once when nothing is queued. What
  * follows in the same turn is gathered, and leaves in one sendmsg() when the
- * turn ends, or as soon as more than the high-water mark has come together.
- * What the socket does not take waits for it to become writable. */
+ * turn ends, or as soon as it is much. What the socket does not take waits for it
+ * to become writable; only then is the protocol asked to pause. */
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/platform.h"
@@ -13,9 +13,17 @@
 #include "net/transport.h"
 
 #include <limits.h>
+#include <uv.h>
 
 #define VECTORS 64 /* chunks in one sendmsg() */
 #define SENDS 16   /* sendmsg() calls in a row, for fairness */
+
+/* Above the high-water mark gathering goes on as long as it is quick, and to twelve
+ * times the mark or so many bytes. Each send may wake the receiver, which costs as
+ * much as to copy 64 KiB; one that still copies needs not be woken. */
+#define GATHERED_MARKS 12
+#define GATHERED_MAXIMUM ((size_t)768 * 1024)
+#define GATHERED_NS 200000
 
 /* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
 #define LOST_WRITES_WARNED 5
@@ -74,6 +82,8 @@ write_failed(StreamObject *stream)
 static int
 send_queue(StreamObject *stream)
 {
+    stream->wrote_in_turn = stream->engine->turn_id;
+    stream->gathers_until = 0;
     for (int i = 0; i < SENDS && !write_queue_is_empty(&stream->queue); i++) {
         struct iovec vectors[VECTORS];
         int count = write_queue_vectors(&stream->queue, vectors, VECTORS);
@@ -124,22 +134,40 @@ on_drained(StreamObject *stream)
     return 0;
 }
 
+/* Flow control will call the protocol in the context of whoever wrote too much.
+ * *before gets the one that was kept: to be dropped last, which may call the
+ * program. -1 with an exception set. */
+static int
+keep_write_context(StreamObject *stream, PyObject **before)
+{
+    PyObject *context = stream_copy_context(stream);
+    if (context == NULL) {
+        return -1;
+    }
+    *before = stream->write_context;
+    stream->write_context = context;
+    return 0;
+}
+
+static void
+set_write_armed(StreamObject *stream, bool armed)
+{
+    if (stream->write_armed != armed) {
+        stream->write_armed = armed;
+        stream_update_watch(stream);
+    }
+}
+
+/* What write() could not send waits for the socket. */
 static int
 arm_writer(StreamObject *stream)
 {
-    if (!stream->write_armed) {
-        /* Flow control will call the protocol from here on: in the context
-         * of whoever wrote too much. */
-        PyObject *context = stream_copy_context(stream);
-        if (context == NULL) {
-            return -1;
-        }
-        PyObject *before = stream->write_context;
-        stream->write_context = context;
-        stream->write_armed = true;
-        stream_update_watch(stream);
-        Py_XDECREF(before); /* may call the program: last */
+    PyObject *before;
+    if (keep_write_context(stream, &before) < 0) {
+        return -1;
     }
+    set_write_armed(stream, true);
+    Py_XDECREF(before);
     return 0;
 }
 
@@ -151,18 +179,12 @@ flush_queue(StreamObject *stream)
     if (ended != 0) {
         return ended < 0 ? -1 : 0;
     }
+    set_write_armed(stream, !write_queue_is_empty(&stream->queue));
     if (stream_flow_resume(stream) < 0) { /* may write, close, abort */
         return -1;
     }
-    if (stream->lost_writes) {
+    if (stream->lost_writes || !write_queue_is_empty(&stream->queue)) {
         return 0;
-    }
-    if (!write_queue_is_empty(&stream->queue)) {
-        return arm_writer(stream);
-    }
-    if (stream->write_armed) {
-        stream->write_armed = false;
-        stream_update_watch(stream);
     }
     return on_drained(stream);
 }
@@ -187,14 +209,76 @@ stream_on_writable(StreamObject *stream)
 
 /* ---- gathering ---- */
 
-static void
+static int
 gather(StreamObject *stream)
 {
-    if (!stream->flush_queued && !stream->write_armed) {
-        stream->flush_queued = true;
-        Py_INCREF(stream); /* dropped by flush_run() or _discard() */
-        ready_push(&stream->engine->turn_end, &stream->flush);
+    if (stream->flush_queued || stream->write_armed) {
+        return 0;
     }
+    PyObject *before;
+    if (keep_write_context(stream, &before) < 0) {
+        return -1;
+    }
+    stream->flush_queued = true;
+    Py_INCREF(stream); /* dropped by flush_run() or _discard() */
+    ready_push(&stream->engine->turn_end, &stream->flush);
+    Py_XDECREF(before);
+    return 0;
+}
+
+static size_t
+gathered_limit(size_t high_water)
+{
+    return high_water < GATHERED_MAXIMUM / GATHERED_MARKS
+               ? high_water * GATHERED_MARKS
+               : GATHERED_MAXIMUM;
+}
+
+/* Whether what has been gathered leaves in the middle of a turn: there is much, or
+ * the program takes its time. The clock is asked once in high_water bytes. */
+static bool
+gathered_enough(StreamObject *stream)
+{
+    size_t size = stream->queue.size;
+    size_t high_water = stream->flow.high_water;
+    if (size <= high_water) {
+        return false;
+    }
+    if (size > gathered_limit(high_water)) {
+        return true;
+    }
+    if (stream->gathers_until != 0 && size <= stream->clock_due_at) {
+        return false;
+    }
+    int64_t now = (int64_t)uv_hrtime();
+    stream->clock_due_at = size + high_water;
+    if (stream->gathers_until == 0) {
+        stream->gathers_until = now + GATHERED_NS;
+    }
+    return now >= stream->gathers_until;
+}
+
+/* The socket has not taken what was gathered: pause_writing(), in a context like
+ * that of the writer, who is not there any more. */
+static int
+pause_late(StreamObject *stream)
+{
+    if (stream->queue.size <= stream->flow.high_water || stream->flow.paused) {
+        return 0;
+    }
+    PyObject *context = PyContext_Copy(stream->write_context);
+    if (context == NULL) {
+        return -1;
+    }
+    int err = PyContext_Enter(context);
+    if (err == 0) {
+        err = stream_flow_pause(stream);
+        if (PyContext_Exit(context) < 0) {
+            err = -1;
+        }
+    }
+    Py_DECREF(context);
+    return err;
 }
 
 int
@@ -204,7 +288,7 @@ stream_send_gathered(StreamObject *stream)
         || stream->lost_writes) {
         return 0;
     }
-    return flush_queue(stream);
+    return flush_queue(stream) < 0 ? -1 : pause_late(stream);
 }
 
 static StreamObject *
@@ -279,6 +363,22 @@ write_can_wait(StreamObject *stream)
     return engine->in_turn && stream->wrote_in_turn == engine->turn_id;
 }
 
+/* In the middle of a turn, after a write. The protocol pauses when the socket is
+ * known to be full. */
+static int
+send_if_much(StreamObject *stream)
+{
+    if (!stream->write_armed && !stream->lost_writes) {
+        if (!gathered_enough(stream)) {
+            return 0;
+        }
+        if (flush_queue(stream) < 0) {
+            return -1;
+        }
+    }
+    return stream_flow_pause(stream);
+}
+
 /* Queues bytes behind others or for the end of the turn. */
 static int
 write_later(StreamObject *stream, PyObject *owner, const char *data,
@@ -287,12 +387,10 @@ write_later(StreamObject *stream, PyObject *owner, const char *data,
     if (write_queue_push(&stream->queue, owner, data, size) < 0) {
         return -1;
     }
-    gather(stream);
-    if (stream->queue.size > stream->flow.high_water
-        && stream_send_gathered(stream) < 0) {
+    if (gather(stream) < 0) {
         return -1;
     }
-    return stream_flow_pause(stream);
+    return send_if_much(stream);
 }
 
 static int
@@ -503,14 +601,13 @@ write_own_lines(StreamObject *stream, PyObject *lines)
     if (write_queue_is_empty(&stream->queue)) {
         return 0;
     }
-    gather(stream);
-    if (!waits || stream->queue.size > stream->flow.high_water) {
-        stream->wrote_in_turn = stream->engine->turn_id;
-        if (stream_send_gathered(stream) < 0) {
-            return -1;
-        }
+    if (gather(stream) < 0) {
+        return -1;
     }
-    return stream_flow_pause(stream);
+    if (!waits && !stream->lost_writes && flush_queue(stream) < 0) {
+        return -1;
+    }
+    return send_if_much(stream);
 }
 
 int
