@@ -41,7 +41,9 @@ struct Engine {
 
     /* What runs. */
     ReadyQueue ready;    /* runs in the next turn */
-    ReadyQueue turn_end; /* runs at the end of this turn: flushes */
+    ReadyQueue turn_end; /* flushes: run at the end of this turn, or before */
+    int64_t flush_by;    /* clock, in ns, by which they are to have run */
+    bool flush_due;      /* they run behind the present entry */
     TimerHeap timers;
 
     /* When to poll (engine/turn.c). */
@@ -142,6 +144,10 @@ int engine_turn(Engine *engine);
 int engine_select(Engine *engine, int64_t wait);
 /* Runs what is in `fired`. As engine_run(). */
 int engine_run_fired(Engine *engine);
+
+/* Runs the entry at the end of this turn, or before that, between two others, when
+ * many such entries have come or the first has waited for long. */
+void engine_flush_later(Engine *engine, ReadyEntry *entry);
 
 /* The loop's clock in ns: the monotonic clock, or loop.time() where that has
  * been replaced. -1 with an exception set in *failed only then. */

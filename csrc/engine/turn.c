@@ -20,6 +20,8 @@
 #define POLL_TURNS 256   /* without a poll, at the most */
 #define POLL_NS 20000    /* the same in time: a poll is some 2 % of it */
 #define CHECK_TURNS 16   /* between two looks at the clock */
+#define FLUSH_COUNT 16   /* streams with something to send: they send now */
+#define FLUSH_NS 300000  /* so does one that has waited for so long */
 #define TICK_TURNS 2     /* between two looks at the coarse clock */
 #define SPIN_NS 100000   /* to look for events before such a wait */
 #define DEAF_NS 10000000 /* a wait that nobody could end */
@@ -240,9 +242,42 @@ poll_is_due(Engine *engine)
 
 /* ---- running ---- */
 
+void
+engine_flush_later(Engine *engine, ReadyEntry *entry)
+{
+    ReadyQueue *queue = &engine->turn_end;
+    int64_t now = (int64_t)uv_hrtime();
+    if (ready_is_empty(queue)) {
+        engine->flush_by = now + FLUSH_NS;
+    }
+    ready_push(queue, entry);
+    engine->flush_due = queue->count >= FLUSH_COUNT || now >= engine->flush_by;
+}
+
 static int
 run_queue(Engine *engine, ReadyQueue *queue)
 {
+    for (size_t todo = queue->count; todo > 0 && queue->head != NULL; todo--) {
+        ReadyEntry *entry = ready_pop(queue);
+        if (entry->ops->run(entry, engine) < 0) {
+            return -1; /* the rest stays for the next run */
+        }
+    }
+    return 0;
+}
+
+static int
+run_flushes(Engine *engine)
+{
+    engine_leave_last(engine);
+    engine->flush_due = false;
+    return run_queue(engine, &engine->turn_end);
+}
+
+static int
+run_ready(Engine *engine)
+{
+    ReadyQueue *queue = &engine->ready;
     /* A callback may run turns of its own, which leave less. */
     for (size_t todo = queue->count; todo > 0 && queue->head != NULL; todo--) {
         ReadyEntry *entry = ready_pop(queue);
@@ -250,6 +285,9 @@ run_queue(Engine *engine, ReadyQueue *queue)
         PLATFORM_PREFETCH(queue->head);
         if (entry->ops->run(entry, engine) < 0) {
             return -1; /* the rest stays for the next run */
+        }
+        if (engine->flush_due && run_flushes(engine) < 0) {
+            return -1;
         }
     }
     return 0;
@@ -346,6 +384,9 @@ run_ready_debug(Engine *engine)
         if (run_entry_debug(engine, ready_pop(&engine->ready)) < 0) {
             return -1;
         }
+        if (engine->flush_due && run_flushes(engine) < 0) {
+            return -1;
+        }
     }
     return 0;
 }
@@ -355,7 +396,7 @@ static int
 turn_end(Engine *engine, int err)
 {
     PyObject *raised = PyErr_GetRaisedException();
-    int flushed = run_queue(engine, &engine->turn_end);
+    int flushed = run_flushes(engine);
     if (raised != NULL) {
         if (flushed < 0) {
             report_unraisable("the end of a turn");
@@ -370,13 +411,11 @@ turn_run(Engine *engine)
 {
     engine->turn_id++;
     engine->in_turn = true;
-    int err = engine->debug ? run_ready_debug(engine)
-                            : run_queue(engine, &engine->ready);
+    int err = engine->debug ? run_ready_debug(engine) : run_ready(engine);
     engine->in_turn = false;
     if (ready_is_empty(&engine->turn_end)) {
         return err;
     }
-    engine_leave_last(engine);
     return turn_end(engine, err);
 }
 
@@ -450,8 +489,7 @@ engine_turn(Engine *engine)
 int
 engine_select(Engine *engine, int64_t wait)
 {
-    if (check_not_polling(engine) < 0
-        || run_queue(engine, &engine->turn_end) < 0) {
+    if (check_not_polling(engine) < 0 || run_flushes(engine) < 0) {
         return -1; /* what a turn around us has written must be out */
     }
     if (wait != 0 && ready_is_empty(&engine->fired) && engine->signals_due

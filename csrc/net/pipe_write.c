@@ -163,7 +163,7 @@ gather(PipeObject *self)
     if (!self->flush_queued && !self->write_armed) {
         self->flush_queued = true;
         Py_INCREF(self); /* dropped by flush_run() or _discard() */
-        ready_push(&self->engine->turn_end, &self->flush);
+        engine_flush_later(self->engine, &self->flush);
     }
 }
 

@@ -1,9 +1,9 @@
 /* The way of the bytes out: from write() to the socket.
  *
- * The first write of a turn goes out at once when nothing is queued. What
- * follows in the same turn is gathered, and leaves in one sendmsg() when the
- * turn ends, or as soon as it is much. What the socket does not take waits for it
- * to become writable; only then is the protocol asked to pause. */
+ * The first write of a turn goes out at once when nothing is queued and nobody else
+ * waits to run. All others are gathered, and leave in one sendmsg() when the turn
+ * ends, or when they are much or have waited. What the socket does not take waits
+ * for it to become writable; only then is the protocol asked to pause. */
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/platform.h"
@@ -221,7 +221,7 @@ gather(StreamObject *stream)
     }
     stream->flush_queued = true;
     Py_INCREF(stream); /* dropped by flush_run() or _discard() */
-    ready_push(&stream->engine->turn_end, &stream->flush);
+    engine_flush_later(stream->engine, &stream->flush);
     Py_XDECREF(before);
     return 0;
 }
@@ -354,13 +354,15 @@ write_is_lost(StreamObject *stream)
     return result == NULL ? -1 : 0;
 }
 
-/* More writes of this turn are gathered once one has gone out; outside a turn
- * nobody would flush them. */
+/* While others wait to run in this turn, and once a write of it has gone out. Outside
+ * a turn nobody would flush. */
 static bool
 write_can_wait(StreamObject *stream)
 {
     Engine *engine = stream->engine;
-    return engine->in_turn && stream->wrote_in_turn == engine->turn_id;
+    return engine->in_turn
+           && (stream->wrote_in_turn == engine->turn_id
+               || !ready_is_empty(&engine->ready));
 }
 
 /* In the middle of a turn, after a write. The protocol pauses when the socket is

@@ -1,12 +1,15 @@
 """Several writes in one turn reach the peer, whatever ends that turn or the connection."""
 
 import asyncio
+import contextlib
 import socket
 import sys
+import time
+from functools import partial
 
 import pytest
 from helpers import HandlerCalls
-from peers import Recorder, ended, take, tcp_pair, turns, with_peer
+from peers import Recorder, ended, take, tcp_pair, turns, until, with_peer
 
 only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
 
@@ -146,3 +149,99 @@ def test_the_socket_shut_down_after_two_writes_sends_them_first(run):
             return await take(peer, 10)
 
     assert run(main) == b"ab"
+
+
+@contextlib.asynccontextmanager
+async def with_peers(count):
+    """So many connections: [(transport, peer), ...]."""
+    async with contextlib.AsyncExitStack() as stack:
+        pairs = [await stack.enter_async_context(with_peer()) for _ in range(count)]
+        yield [(protocol.transport, peer) for protocol, peer in pairs]
+
+
+async def in_one_turn(*callbacks):
+    """Run the callbacks one behind the other in one turn; return their results."""
+    loop = asyncio.get_running_loop()
+    results = []
+    for callback in callbacks:
+        loop.call_soon(lambda callback=callback: results.append(callback()))
+    await until(lambda: len(results) == len(callbacks))  # by a timer: nothing else is ready
+    return results
+
+
+def there_is(peer):
+    """What has come so far."""
+    try:
+        return peer.recv(1 << 20)
+    except BlockingIOError:
+        return b""
+
+
+def test_what_is_written_while_nobody_else_waits_leaves_at_once(run):
+    async def main():
+        async with with_peer() as (protocol, peer):
+
+            def write():
+                protocol.transport.write(b"a")
+                return there_is(peer)
+
+            return await in_one_turn(write)
+
+    assert run(main) == [b"a"]
+
+
+def test_what_is_written_while_others_wait_leaves_with_the_turn(run):
+    async def main():
+        async with with_peers(3) as pairs:
+            await in_one_turn(*(partial(transport.write, b"a") for transport, _ in pairs))
+            return [there_is(peer) for _, peer in pairs]
+
+    assert run(main) == [b"a"] * 3
+
+
+def test_many_who_have_written_need_not_wait_for_the_end_of_the_turn(run):
+    async def main():
+        async with with_peers(20) as pairs:
+            writes = [partial(transport.write, b"a") for transport, _ in pairs]
+            return (await in_one_turn(*writes, lambda: [there_is(p) for _, p in pairs]))[-1]
+
+    assert run(main)[:16] == [b"a"] * 16
+
+
+def test_who_has_waited_for_long_does_not_wait_for_the_end_of_the_turn(run):
+    async def main():
+        async with with_peers(2) as ((first, first_peer), (second, second_peer)):
+
+            def compute_and_write():
+                time.sleep(0.01)
+                second.write(b"b")
+
+            def look():
+                return there_is(first_peer), there_is(second_peer)
+
+            writes = [partial(first.write, b"a"), compute_and_write]
+            return (await in_one_turn(*writes, look))[-1]
+
+    assert run(main) == (b"a", b"b")
+
+
+def test_flow_control_between_two_callbacks_of_one_turn(run):
+    """pause_writing() and resume_writing() of what leaves in the middle of a turn."""
+
+    async def main():
+        async with with_peers(20) as pairs:
+            small = [protocol for protocol, _ in pairs[:8]]
+            for transport in small:
+                sock = transport.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            much = b"x" * (1 << 20)
+            writes = [partial(transport.write, much) for transport, _ in pairs]
+            await in_one_turn(*writes, *writes)
+            for transport, peer in pairs:
+                assert await take(peer, 2 * len(much)) == much * 2
+                events = transport.get_protocol().events
+                await until(lambda events=events: events[-1] != "pause")
+                if transport in small:
+                    assert events == ["made", "pause", "resume"]
+
+    run(main)
