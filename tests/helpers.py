@@ -16,6 +16,8 @@ import sys
 import threading
 import time
 
+import pytest
+
 #: Time after which a test that waits counts as hung. Never part of what is asserted. Below the
 #: time limit of pytest-timeout, which ends the process and leaves no time to clean up.
 HANG = 30.0
@@ -29,6 +31,9 @@ CHILD_PRELUDE = {
     "pyaio": "from pyaio import new_event_loop\n",
     "asyncio": "from asyncio import SelectorEventLoop as new_event_loop\n",
 }
+
+#: A test, with a fixture of the loop, of what is pyaio's alone.
+only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
 
 _EXECUTING = re.compile(r"Executing .* took ")
 

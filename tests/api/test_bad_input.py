@@ -9,7 +9,7 @@ import signal
 from concurrent.futures import Executor
 
 import pytest
-from helpers import HANG, HandlerCalls, drain
+from helpers import HANG, HandlerCalls, drain, only_pyaio
 
 BAD_CALLS = {
     # Wrong number and names of arguments
@@ -162,7 +162,7 @@ def test_a_context_that_is_none_is_an_error_now_or_a_report(loop, context):
     assert got == [] and len(raised) + len(calls) == 1
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 @pytest.mark.parametrize("when", ["1", b"1", [], object()])
 def test_a_time_that_is_no_number_is_refused_at_once(loop, when):
     # pyaio only: asyncio takes it, and fails in the middle of a later turn.
@@ -171,7 +171,7 @@ def test_a_time_that_is_no_number_is_refused_at_once(loop, when):
     drain(loop)
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 @pytest.mark.parametrize("name", ["call_later", "call_at"])
 def test_nan_is_refused(loop, name):
     # pyaio only: in asyncio a NaN fires at once, and disorders the heap of timers.

@@ -5,9 +5,7 @@ import gc
 import socket
 
 import pytest
-from helpers import HANG, drain
-
-only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+from helpers import HANG, drain, only_pyaio
 
 held = contextvars.ContextVar("held")
 

@@ -4,6 +4,7 @@ The forking process is a child of the test run, so that it has one thread only.
 """
 
 import pytest
+from helpers import only_pyaio
 
 PARENT = """
 import asyncio, gc, os, signal, sys, threading
@@ -109,7 +110,7 @@ loop.close()
 
 
 # asyncio's child takes what it closes out of the epoll set of both.
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_closing_the_loop_frees_as_much_in_the_child_as_in_the_parent(child):
     body = """
 import tracemalloc
@@ -195,7 +196,7 @@ loop.close()
     assert run_forking(child, body) == (0, "child 0\n", "")
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_the_parent_is_still_woken_by_threads_after_the_child_closed_its_loop(child):
     # pyaio only: asyncio's close() takes the wake-up pipe out of the epoll set that both share.
     body = """
@@ -214,7 +215,7 @@ loop.close()
     assert run_forking(child, body) == (0, "child 0\nwoken\n", "")
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_the_parents_watchers_survive_the_child_closing_its_loop(child):
     # pyaio only, for the same reason: here the child removes what it has inherited.
     body = """
@@ -263,7 +264,7 @@ loop.close()
 
 
 # asyncio's child reads from the parent's pipe, and takes what it closes out of its epoll set.
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_the_child_may_go_on_with_the_loop(child):
     body = """
 def ended(what):

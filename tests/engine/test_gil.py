@@ -5,7 +5,7 @@ import sys
 import threading
 
 import pytest
-from helpers import HANG, PATIENCE
+from helpers import HANG, PATIENCE, only_pyaio
 
 
 @pytest.fixture
@@ -156,7 +156,7 @@ def test_the_switch_interval_is_the_programs_after_a_run(run, loop_kind, spinner
     assert sys.getswitchinterval() == interval
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio leaves it alone
+@only_pyaio  # asyncio leaves it alone
 def test_an_exception_that_leaves_the_run_gives_the_switch_interval_back(loop, spinner, interval):
     def leave(task):
         raise KeyboardInterrupt
@@ -183,7 +183,7 @@ def test_a_switch_interval_set_by_the_program_in_a_callback_stays(
     assert sys.getswitchinterval() == chosen
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio leaves it alone
+@only_pyaio  # asyncio leaves it alone
 def test_two_loops_in_two_threads_give_the_switch_interval_back(loop_factory, spinner, interval):
     def work():
         with asyncio.Runner(loop_factory=loop_factory) as runner:

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from helpers import HANG, drain
+from helpers import HANG, drain, only_pyaio
 
 IDLE = 0.2
 
@@ -103,7 +103,7 @@ def test_a_long_wait_ends_with_a_call_from_a_thread(loop, delay):
     guard.cancel()
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_the_end_of_the_pipe_of_signals_uses_no_cpu(loop):
     """Somebody has put another file in the place of its write end."""
     drain(loop)

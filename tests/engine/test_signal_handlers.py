@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from helpers import HANG, HandlerCalls, drain
+from helpers import HANG, HandlerCalls, drain, only_pyaio
 
 USR1, USR2 = signal.SIGUSR1, signal.SIGUSR2
 
@@ -392,7 +392,7 @@ def test_a_plain_handler_that_raises_keeps_the_ready_entries(loop):
     assert got == [1]
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_a_signal_that_another_thread_receives_runs_its_handler(loop):
     # pyaio only: in asyncio a handler set by signal.signal waits until the loop next wakes up.
     got = []

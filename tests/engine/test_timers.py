@@ -8,7 +8,7 @@ import weakref
 from fractions import Fraction
 
 import pytest
-from helpers import HandlerCalls, drain
+from helpers import HandlerCalls, drain, only_pyaio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,7 +48,7 @@ def test_timers_of_one_time_all_fire_in_one_turn(loop):
     assert sorted(got) == list(range(100))
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_timers_of_one_time_fire_in_the_order_of_scheduling(loop):
     # pyaio only: asyncio leaves the order of ties to heapq, which does not keep it.
     got = []

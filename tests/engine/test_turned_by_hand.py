@@ -13,7 +13,7 @@ from asyncio import base_events
 from unittest import mock
 
 import pytest
-from helpers import HANG, PATIENCE, drain, wait_until
+from helpers import HANG, PATIENCE, drain, only_pyaio, wait_until
 
 
 @contextlib.contextmanager
@@ -94,7 +94,7 @@ def test_run_once_within_a_callback_takes_the_rest_of_the_turn(loop, loop_kind):
 
 
 # asyncio lets two threads take events from each other.
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 @pytest.mark.parametrize("how", ["run_forever", "_run_once"])
 def test_a_loop_that_polls_in_a_thread_is_not_turned_by_another(loop, how):
     def is_refused():
@@ -494,7 +494,7 @@ def test_popped_and_cleared_entries_do_not_run(loop):
 
 
 # asyncio looks at it only when a timer is cancelled.
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_a_timer_that_is_told_it_is_not_scheduled_leaves_the_loop(loop):
     timers = [loop.call_later(HANG - i % 7, int) for i in range(20)]
     for timer in timers[::2]:

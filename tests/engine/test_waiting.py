@@ -10,9 +10,8 @@ import threading
 import time
 
 import pytest
-from helpers import HANG, PATIENCE, drain, open_fds
+from helpers import HANG, PATIENCE, drain, only_pyaio, open_fds
 
-only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
 IDLE = 0.2
 
 

@@ -5,7 +5,7 @@ import signal
 import socket
 
 import pytest
-from helpers import HANG, drain
+from helpers import HANG, drain, only_pyaio
 
 USR1 = signal.SIGUSR1
 
@@ -68,7 +68,7 @@ def test_one_that_was_closed_meanwhile_is_no_error(loop):
 
 
 # asyncio forgets it for the fd of its own that add_signal_handler() needs.
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_it_gets_them_beside_a_handler_added_before_the_first_wait(loop, wakeup):
     def add():
         loop.add_signal_handler(signal.SIGUSR2, loop.stop)
@@ -105,7 +105,7 @@ def test_one_that_the_program_has_taken_back_gets_nothing_more(loop):
 
 
 # asyncio forgets it.
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_one_that_the_program_sets_in_a_run_stays(loop):
     def replace():
         signal.set_wakeup_fd(writer.fileno())

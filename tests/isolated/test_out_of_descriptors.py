@@ -1,6 +1,6 @@
 """A server or a loop whose process has no descriptor left: it reports, waits, and goes on."""
 
-import pytest
+from helpers import only_pyaio
 
 PRELUDE = """
 import asyncio, contextlib, os, resource, socket, sys, time
@@ -189,7 +189,7 @@ print("done")
 
 
 # What asyncio has made by then is closed by finalizers, which complain.
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_a_loop_that_cannot_be_made_is_an_oserror_and_leaves_nothing(child):
     with child(MAKING) as process:
         assert process.finish() == (0, "done\n", "")
@@ -228,7 +228,7 @@ loop.close()
 """
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_a_loop_that_finds_no_descriptor_left_for_its_first_wait_goes_on(measured):
     # pyaio only: asyncio opens what it needs when the loop is made, and so does libuv.
     ends = ["a timer", "a thread", "signals", "a thread"]

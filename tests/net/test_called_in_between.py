@@ -10,6 +10,7 @@ import socket
 import sys
 
 import pytest
+from helpers import only_pyaio
 from peers import Recorder, ended, finish, take, tcp_pair, turns, until, with_peer
 
 #: Freed memory is overwritten: who still uses it does not survive.
@@ -62,7 +63,7 @@ def test_the_first_object_of_a_descriptor_is_the_one_that_finds_it_when_closed(l
 
 
 # asyncio fails, too, in several ways.
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 @pytest.mark.parametrize("asked", [1, 2, 3, 4])
 @pytest.mark.parametrize(
     "call",
@@ -111,7 +112,7 @@ theirs.close()
     survives(child, source)
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # a hook of asyncio's, used alone
+@only_pyaio  # a hook of asyncio's, used alone
 def test_a_displaced_reader_whose_finalizer_closes_the_loop(child):
     source = """
 import asyncio, os, socket

@@ -12,6 +12,7 @@ from subprocess import PIPE
 
 import pytest
 from children import started, within_limits
+from helpers import only_pyaio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers import on_asyncio, turns, until
@@ -341,7 +342,7 @@ LARGE = bytes(range(256)) * 4096  # 1 MiB
 @pytest.mark.skipif(
     not hasattr(fcntl, "F_GETPIPE_SZ"), reason="only Linux tells the size of a pipe"
 )
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio leaves them as they are
+@only_pyaio  # asyncio leaves them as they are
 @pytest.mark.parametrize("size", [-1, 4096, 1 << 17])
 def test_the_pipes_of_a_child_grow_when_much_goes_through(run, size):
     async def main():
@@ -404,7 +405,7 @@ def test_the_pipes_of_a_program_stay_as_they_are(run):
 # ---- a child's input ----
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio makes a call of each
+@only_pyaio  # asyncio makes a call of each
 def test_writes_of_one_turn_are_gathered(run):
     async def main():
         async with echo() as process:

@@ -9,6 +9,7 @@ from subprocess import DEVNULL, PIPE
 
 import pytest
 from children import started, within_limits
+from helpers import only_pyaio
 
 
 def watching_threads():
@@ -32,7 +33,7 @@ needs_pidfd = pytest.mark.skipif(
 
 
 @needs_pidfd
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_no_thread_watches_a_child(run, policy):
     async def main():
         process = await started("input()", stdin=PIPE)

@@ -17,7 +17,7 @@ from functools import partial
 
 import pytest
 from children import no_child_left
-from helpers import PATIENCE, HandlerCalls, open_fds
+from helpers import PATIENCE, HandlerCalls, only_pyaio, open_fds
 from peers import LOOPBACK, Accepting, Recorder, closed_port, finish, on_asyncio, tcp_pair, turns
 
 #: More turns of the loop than any set-up here takes before it waits for others.
@@ -486,7 +486,7 @@ def test_create_server_cancelled_before_and_after(run, count):
 
 
 @pytest.mark.parametrize("of", ["TCP", "Unix"])
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio leaves it to collectors
+@only_pyaio  # asyncio leaves it to collectors
 def test_a_factory_that_raises_leaves_nothing_to_the_collector(run, tmp_path, of):
     async def main():
         loop = asyncio.get_running_loop()

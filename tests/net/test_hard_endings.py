@@ -5,10 +5,8 @@ import socket
 import sys
 
 import pytest
-from helpers import HandlerCalls, drain
+from helpers import HandlerCalls, drain, only_pyaio
 from peers import Recorder, ended, fill, reset, tcp_pair, turns, until, with_peer
-
-only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
 
 
 # asyncio's connection_lost sets an exception on the cancelled waiter: InvalidStateError.

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from helpers import only_pyaio
 from peers import LOOPBACK, Recorder, connection, ended, until, with_peer
 
 
@@ -163,7 +164,7 @@ def test_internal_types_cannot_be_made(loop_factories):
             type("Sub", (kind,), {})
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 @pytest.mark.parametrize("state", ["half-built", "closed"])
 def test_no_method_of_a_loop_that_is_not_open_crashes(child, state):
     """Each method of the native half, called with anything: it raises or returns."""

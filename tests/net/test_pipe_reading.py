@@ -12,6 +12,7 @@ import socket
 import tty
 
 import pytest
+from helpers import only_pyaio
 from peers import Recorder, ended, on_asyncio, reset, turns, until
 from pipe_ends import End, Writer, reading, writing
 from test_streams_feeding import FEEDING, python_calls
@@ -468,7 +469,7 @@ def test_a_terminal_may_be_read_and_written_by_one_descriptor(run):
     assert run(main) == (errno.EIO, ["made", "data", "lost"])
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)  # asyncio takes the transport's
+@only_pyaio  # asyncio takes the transport's
 def test_the_descriptor_of_a_transport_is_nobody_elses(run):
     async def main():
         loop = asyncio.get_running_loop()
@@ -484,7 +485,7 @@ def test_the_descriptor_of_a_transport_is_nobody_elses(run):
     run(main)
 
 
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 def test_a_stream_reader_is_fed_without_a_python_call(run):
     async def main():
         loop = asyncio.get_running_loop()

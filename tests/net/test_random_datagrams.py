@@ -6,6 +6,7 @@ from itertools import count
 
 import pytest
 from datagram_peers import HEADERS_STAY, Datagrams, address_of, endpoint, plain, taken
+from helpers import only_pyaio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers import IPV6_TROUBLE, LOOPBACK, on_asyncio, turns
@@ -170,7 +171,7 @@ async def queue_of(steps, folder):
 
 
 @pytest.mark.skipif(HEADERS_STAY, reason="3.13.0 resumes nobody who was paused")
-@pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
+@only_pyaio
 @given(steps=QUEUEING)
 @settings(max_examples=60)
 def test_a_queue_is_told_of_as_on_asyncio(run, reports, tmp_path, steps):

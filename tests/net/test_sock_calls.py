@@ -16,9 +16,8 @@ import warnings
 from unittest import mock
 
 import pytest
+from helpers import only_pyaio
 from peers import LOOPBACK, PATIENCE, reset, tcp_pair, turns, until
-
-only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
 
 
 def unix_pair():

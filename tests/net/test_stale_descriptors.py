@@ -9,9 +9,8 @@ import sys
 import time
 
 import pytest
+from helpers import only_pyaio
 from peers import LOOPBACK, Recorder, ended, finish, reset, take, tcp_pair, turns, until
-
-only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
 
 #: Children, since a loop that gets this wrong may end the process.
 CHILD = """

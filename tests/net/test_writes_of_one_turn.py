@@ -8,10 +8,8 @@ import time
 from functools import partial
 
 import pytest
-from helpers import HandlerCalls
+from helpers import HandlerCalls, only_pyaio
 from peers import Recorder, ended, take, tcp_pair, turns, until, with_peer
-
-only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)
 
 
 def write_two(transport):
