@@ -103,6 +103,16 @@ def drain(loop, turns=3):
         loop.run_forever()
 
 
+def cpu_while_idle(loop, seconds=0.2):
+    """The share of the time that an idle loop spends computing: next to nothing. One that spins
+    spends what a busy machine leaves it.
+    """
+    loop.call_later(seconds, loop.stop)
+    start = time.thread_time()
+    loop.run_forever()
+    return (time.thread_time() - start) / seconds
+
+
 def wait_until(condition, what="the condition"):
     """Sleep in small steps until *condition()* is true; fail after HANG seconds."""
     give_up = time.monotonic() + HANG

@@ -6,17 +6,9 @@ import threading
 import time
 
 import pytest
-from helpers import HANG, drain, only_pyaio
+from helpers import HANG, cpu_while_idle, drain, only_pyaio
 
 IDLE = 0.2
-
-
-def cpu_while_idle(loop):
-    """The CPU time that this thread spends while *loop* waits IDLE seconds, as a share of them."""
-    loop.call_later(IDLE, loop.stop)
-    start = time.thread_time()
-    loop.run_forever()
-    return (time.thread_time() - start) / IDLE
 
 
 def test_a_loop_that_waits_for_a_timer_uses_no_cpu(loop):

@@ -10,9 +10,7 @@ import threading
 import time
 
 import pytest
-from helpers import HANG, PATIENCE, drain, only_pyaio, open_fds
-
-IDLE = 0.2
+from helpers import HANG, PATIENCE, cpu_while_idle, drain, only_pyaio, open_fds
 
 
 @pytest.fixture
@@ -33,10 +31,7 @@ def guarded(loop):
 
 def is_idle(loop):
     """Whether *loop* waits without using the CPU."""
-    loop.call_later(IDLE, loop.stop)
-    start = time.thread_time()
-    loop.run_forever()
-    return time.thread_time() - start < IDLE / 2
+    return cpu_while_idle(loop) < 0.5
 
 
 def opened(before):

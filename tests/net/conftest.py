@@ -1,10 +1,27 @@
-"""Fixtures of the network tests: certificates, made anew for each run of the suite."""
+"""Fixtures of the network tests: pairs of sockets; certificates, made anew for each run."""
 
 import ssl
 from types import SimpleNamespace
 
 import pytest
 import trustme
+from peers import tcp_pair, unix_pair
+
+
+@pytest.fixture
+def pair():
+    """Two plain sockets, connected over TCP."""
+    ours, theirs = tcp_pair()
+    with ours, theirs:
+        yield ours, theirs
+
+
+@pytest.fixture(params=[tcp_pair, unix_pair], ids=["tcp", "unix"])
+def stream_pair(request):
+    """Two plain sockets, connected over TCP, then two that are Unix sockets."""
+    ours, theirs = request.param()
+    with ours, theirs:
+        yield ours, theirs
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,14 @@ def tcp_pair(host=LOOPBACK):
     return ours, theirs
 
 
+def unix_pair():
+    """Return two plain non-blocking Unix sockets, connected to each other."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    return ours, theirs
+
+
 def reset(sock):
     """Close *sock* so that the peer gets a RST."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

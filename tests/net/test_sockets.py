@@ -8,13 +8,6 @@ from helpers import PATIENCE
 from peers import LOOPBACK, closed_port, tcp_pair, turns, until, with_peer
 
 
-@pytest.fixture
-def pair():
-    ours, theirs = tcp_pair()
-    with ours, theirs:
-        yield ours, theirs
-
-
 def test_sock_sendall_and_sock_recv(run, pair):
     async def main():
         loop = asyncio.get_running_loop()

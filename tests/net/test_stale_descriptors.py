@@ -33,13 +33,6 @@ def said_by(child, source):
     return out
 
 
-@pytest.fixture
-def pair():
-    ours, theirs = tcp_pair()
-    with ours, theirs:
-        yield ours, theirs
-
-
 def renumbered(sock, number):
     """Return *sock* under the descriptor *number*, closing what had it before."""
     old = sock.detach()

@@ -1,4 +1,4 @@
-"""loop.sock_connect(): by which addresses, how it fails, and what it leaves behind."""
+"""loop.sock_connect(): by which addresses, how it fails, what it leaves behind; sock_accept()."""
 
 import asyncio
 import os
@@ -171,5 +171,39 @@ def test_when_cancelled_it_leaves_nothing_behind(run):
                 await connecting
             await turns()
             assert loop.remove_writer(client) is False
+
+    run(main)
+
+
+@pytest.mark.parametrize("family", ["AF_INET", "AF_UNIX"])
+def test_sock_accept_of_many(run, family, tmp_path):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with socket.socket(getattr(socket, family)) as listener:
+            listener.bind((LOOPBACK, 0) if family == "AF_INET" else str(tmp_path / "listener"))
+            listener.listen()
+            listener.setblocking(False)
+            for early in (True, False, False, True):
+                with socket.socket(listener.family) as client:
+                    if early:
+                        client.connect(listener.getsockname())
+                    accepting = asyncio.ensure_future(loop.sock_accept(listener))
+                    await turns()
+                    assert accepting.done() is early
+                    if not early:
+                        client.connect(listener.getsockname())
+                    conn, address = await asyncio.wait_for(accepting, PATIENCE)
+                    with conn:
+                        assert type(conn) is socket.socket
+                        assert (conn.family, conn.type, conn.proto) == (
+                            listener.family,
+                            listener.type,
+                            listener.proto,
+                        )
+                        assert address == client.getsockname()
+                        assert conn.gettimeout() == 0
+                        assert not os.get_inheritable(conn.fileno())
+                        client.sendall(b"data")
+                        assert await loop.sock_recv(conn, 10) == b"data"
 
     run(main)
