@@ -265,6 +265,15 @@ def on_asyncio(scenario, *args):
         return runner.run(scenario(*args))
 
 
+def on_each(loop_factories, scenario, *args):
+    """Run the coroutine function on a loop of each kind; return {kind: result}."""
+    found = {}
+    for kind, factory in loop_factories.items():
+        with asyncio.Runner(loop_factory=factory) as runner:
+            found[kind] = runner.run(scenario(*args))
+    return found
+
+
 async def outcome(awaitable):
     """Return what *awaitable* gives, or the type of the exception it ends with."""
     try:

@@ -7,20 +7,17 @@ import select
 import socket
 
 import pytest
-from peers import LOOPBACK, PATIENCE, tcp_pair, until
+from peers import LOOPBACK, PATIENCE, on_each, tcp_pair, until
 from sock_calls import CALLS, call
 
 
-async def outcomes(calls):
-    """What each of the calls gives, or the exception that it ends with."""
-    found = []
-    for make in calls:
-        try:
-            async with asyncio.timeout(PATIENCE):
-                found.append(await make())
-        except Exception as exc:
-            found.append((type(exc), str(exc)))
-    return found
+async def told(method, *args):
+    """What the call gives, or the exception that it ends with."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await method(*args)
+    except Exception as exc:
+        return type(exc), str(exc)
 
 
 #: Arguments that are wrong or unusual, by method; some for a connection with data in it.
@@ -85,13 +82,10 @@ def test_arguments_are_checked_as_by_asyncio(loop_factories, name):
             with ours, theirs:
                 theirs.send(b"data that is there")
                 await until(lambda: select.select([ours], [], [], 0)[0])  # noqa: B023
-                found += await outcomes([lambda: getattr(loop, name)(ours, *args)])  # noqa: B023
+                found.append(await told(getattr(loop, name), ours, *args))
         return found
 
-    seen = {}
-    for kind, factory in loop_factories.items():
-        with asyncio.Runner(loop_factory=factory) as runner:
-            seen[kind] = runner.run(main())
+    seen = on_each(loop_factories, main)
     assert seen["pyaio"] == seen["asyncio"]
     assert len(seen["pyaio"]) == len(UNUSUAL[name])
 
@@ -119,6 +113,15 @@ def test_a_closed_socket_is_an_error(run, name):
             await call(loop, name, sock)
 
     run(main)
+
+
+def test_a_blocking_socket_is_refused_in_debug_mode(run, pair):
+    async def main():
+        pair[0].setblocking(True)
+        with pytest.raises(ValueError, match="must be non-blocking"):
+            await asyncio.get_running_loop().sock_recv(pair[0], 1)
+
+    run(main, debug=True)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -156,5 +159,19 @@ def test_an_ssl_socket_is_refused(run, tls):
             for name in CALLS:
                 with pytest.raises(TypeError, match="Socket cannot be of type SSLSocket"):
                     await call(loop, name, sock)
+
+    run(main)
+
+
+def test_sock_methods_refuse_the_socket_of_a_transport(run):
+    async def main():
+        ours, peer = tcp_pair()
+        with peer:
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                await loop.sock_recv(ours, 1)
+            transport.abort()
+            await until(lambda: ours.fileno() == -1)
 
     run(main)

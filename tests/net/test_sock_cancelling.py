@@ -1,4 +1,4 @@
-"""Waits of loop.sock_*() that are cancelled, ended by their future, or left by a closed loop."""
+"""Waits of loop.sock_*() that end early: cancelled, by their future, with their socket or loop."""
 
 import asyncio
 import select
@@ -7,6 +7,20 @@ import socket
 import pytest
 from peers import LOOPBACK, PATIENCE, turns
 from sock_calls import RECEIVING, at_once, call
+
+
+def test_a_cancelled_sock_recv_takes_no_data(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.ensure_future(loop.sock_recv(pair[0], 100))
+        await turns()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        pair[1].send(b"kept")
+        assert await loop.sock_recv(pair[0], 100) == b"kept"
+
+    run(main)
 
 
 @pytest.mark.parametrize("name", [*RECEIVING, "sock_accept"])
@@ -64,6 +78,44 @@ def test_the_future_of_a_wait_may_be_cancelled(run, pair):
             await waiting
         pair[1].send(b"data")
         assert await loop.sock_recv(pair[0], 10) == b"data"
+
+    run(main)
+
+
+@pytest.mark.parametrize("reused", [False, True])
+@pytest.mark.parametrize("name", [*RECEIVING, "sock_accept"])
+def test_a_socket_closed_while_it_is_waited_for_ends_nothing_but_the_wait(run, name, reused):
+    """The number is that of another file then, or of none; the future can still be cancelled."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        sock = socket.socket()
+        sock.bind((LOOPBACK, 0))
+        sock.listen()
+        peer = None
+        if name != "sock_accept":
+            peer = socket.create_connection(sock.getsockname())
+            accepted, _ = sock.accept()
+            sock.close()
+            sock = accepted
+        sock.setblocking(False)
+        waiting = asyncio.ensure_future(call(loop, name, sock))
+        await turns()
+        sock.close()
+        others = socket.socketpair() if reused else ()
+        await turns()
+        assert not waiting.done()
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await turns()
+        if reused:
+            others[0].setblocking(False)
+            others[1].send(b"x")
+            async with asyncio.timeout(PATIENCE):
+                assert await loop.sock_recv(others[0], 1) == b"x"
+        for other in filter(None, (*others, peer)):
+            other.close()
 
     run(main)
 

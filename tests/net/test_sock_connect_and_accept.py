@@ -6,7 +6,7 @@ import socket
 import sys
 
 import pytest
-from peers import IPV6_TROUBLE, LOOPBACK, PATIENCE, closed_port, turns
+from peers import IPV6_TROUBLE, LOOPBACK, PATIENCE, closed_port, on_each, turns
 
 needs_ipv6 = pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
 FAMILIES = [
@@ -40,6 +40,33 @@ def listening(family, tmp_path):
             addresses.append(("localhost", port))
     listener.listen()
     return listener, addresses
+
+
+def test_sock_connect_and_sock_accept(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with socket.create_server((LOOPBACK, 0)) as listener, socket.socket() as client:
+            listener.setblocking(False)
+            client.setblocking(False)
+            accepting = asyncio.ensure_future(loop.sock_accept(listener))
+            await turns()
+            await loop.sock_connect(client, listener.getsockname())
+            peer, address = await asyncio.wait_for(accepting, PATIENCE)
+            with peer:
+                assert address == client.getsockname()
+                assert peer.gettimeout() == 0
+
+    run(main)
+
+
+def test_sock_connect_to_a_closed_port(run):
+    async def main():
+        with socket.socket() as client:
+            client.setblocking(False)
+            with pytest.raises(ConnectionRefusedError):
+                await asyncio.get_running_loop().sock_connect(client, (LOOPBACK, closed_port()))
+
+    run(main)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -87,10 +114,7 @@ def test_it_fails_as_in_asyncio(loop_factories, tmp_path, family):
                 found.append((failure.type, str(failure.value)))
         return found
 
-    seen = {}
-    for kind, factory in loop_factories.items():
-        with asyncio.Runner(loop_factory=factory) as runner:
-            seen[kind] = runner.run(main())
+    seen = on_each(loop_factories, main)
     assert seen["pyaio"] == seen["asyncio"]
     assert len(seen["pyaio"]) == len(addresses)
 

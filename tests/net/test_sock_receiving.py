@@ -4,23 +4,54 @@ import asyncio
 import socket
 
 import pytest
-from peers import LOOPBACK, PATIENCE, reset, turns, unix_pair
+from datagram_peers import plain
+from peers import PATIENCE, reset, turns, unix_pair
 from sock_calls import RECEIVING, at_once, receive_late
-
-
-def udp_pair():
-    pair = tuple(socket.socket(type=socket.SOCK_DGRAM) for _ in range(2))
-    for sock in pair:
-        sock.setblocking(False)
-        sock.bind((LOOPBACK, 0))
-    return pair
 
 
 @pytest.fixture
 def udp():
-    one, other = udp_pair()
-    with one, other:
-        yield one, other
+    """Two plain UDP sockets, each bound to a port of its own."""
+    with plain(2) as pair:
+        yield pair
+
+
+def test_sock_recv_waits_for_data(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.ensure_future(loop.sock_recv(pair[0], 100))
+        await turns()
+        assert not waiting.done()
+        pair[1].send(b"now")
+        assert await waiting == b"now"
+
+    run(main)
+
+
+def test_sock_recv_into(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        buffer = bytearray(10)
+        waiting = asyncio.ensure_future(loop.sock_recv_into(pair[0], buffer))
+        await turns()
+        pair[1].send(b"data")
+        assert await waiting == 4
+        assert buffer[:4] == b"data"
+
+    run(main)
+
+
+def test_datagrams_by_sock_sendto_and_sock_recvfrom(run, udp):
+    one, other = udp
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.ensure_future(loop.sock_recvfrom(other, 100))
+        await turns()
+        assert await loop.sock_sendto(one, b"hi", other.getsockname()) == 2
+        assert await waiting == (b"hi", one.getsockname())
+
+    run(main)
 
 
 @pytest.mark.parametrize("name", RECEIVING)

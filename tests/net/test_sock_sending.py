@@ -18,6 +18,22 @@ async def drained(sock, count):
             count -= len(await loop.sock_recv(sock, min(count, 1 << 16)))
 
 
+def test_sock_sendall_and_sock_recv(run, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        payload = bytes(range(256)) * 20_000
+        sending = asyncio.ensure_future(loop.sock_sendall(pair[0], payload))
+        received = bytearray()
+        while len(received) < len(payload):
+            received += await loop.sock_recv(pair[1], 1 << 16)
+        await sending
+        assert received == payload
+        pair[0].close()
+        assert await loop.sock_recv(pair[1], 10) == b""
+
+    run(main)
+
+
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
 @pytest.mark.parametrize("size", [0, 1, 5_000_000])
 def test_sock_sendall_of_any_buffer(run, stream_pair, kind, size):
