@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import socket
 
+import pytest
 from helpers import PATIENCE
 
 LOOPBACK = "127.0.0.1"
@@ -25,6 +26,11 @@ def _ipv6_trouble():
 
 
 IPV6_TROUBLE = _ipv6_trouble()
+needs_ipv6 = pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
+#: A test of the same on both loopback addresses, its argument `host`.
+both_families = pytest.mark.parametrize(
+    "host", [LOOPBACK, pytest.param("::1", marks=needs_ipv6)], ids=["ipv4", "ipv6"]
+)
 
 
 class Recorder(asyncio.Protocol):

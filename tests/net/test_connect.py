@@ -6,23 +6,19 @@ import socket
 
 import pytest
 from peers import (
-    IPV6_TROUBLE,
     LOOPBACK,
     Recorder,
+    both_families,
     closed_port,
     ended,
     finish,
+    needs_ipv6,
     on_asyncio,
     outcome,
     take,
     tcp_pair,
     turns,
     with_peer,
-)
-
-needs_ipv6 = pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
-both_families = pytest.mark.parametrize(
-    "host", [LOOPBACK, pytest.param("::1", marks=needs_ipv6)], ids=["ipv4", "ipv6"]
 )
 
 

@@ -9,14 +9,7 @@ import sys
 import pytest
 from datagram_peers import Datagrams, address_of, arrived, endpoint, plain, taken
 from helpers import HandlerCalls
-from peers import IPV6_TROUBLE, LOOPBACK, ended, turns, until
-
-HOSTS = [
-    LOOPBACK,
-    pytest.param(
-        "::1", marks=pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
-    ),
-]
+from peers import LOOPBACK, both_families, ended, turns, until
 
 
 def burst(sender, protocol, count, first=0):
@@ -226,7 +219,7 @@ def test_an_exception_is_reported_as_of_the_callback_that_reads(run, callback):
     run(main)
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@both_families
 def test_each_of_many_peers_is_known_by_its_address_and_gets_its_answer(run, host):
     """More peers than anybody keeps addresses of, in an order in which each is another one."""
 

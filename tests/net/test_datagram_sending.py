@@ -23,7 +23,7 @@ from datagram_peers import (
     taken,
 )
 from helpers import HandlerCalls
-from peers import IPV6_TROUBLE, LOOPBACK, ended, on_asyncio, turns, until
+from peers import LOOPBACK, ended, needs_ipv6, on_asyncio, turns, until
 
 drains = pytest.mark.skipif(HEADERS_STAY, reason="3.13.0 resumes nobody who was paused")
 
@@ -132,7 +132,7 @@ INTERNET = [
             make,
             {},
             id=f"v6-{name}",
-            marks=pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE)),
+            marks=needs_ipv6,
         )
         for name, make in V6.items()
     ),

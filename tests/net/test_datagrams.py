@@ -7,7 +7,7 @@ import socket
 import pytest
 from datagram_peers import HEADERS_STAY, Datagrams
 from helpers import HandlerCalls
-from peers import IPV6_TROUBLE, LOOPBACK, ended, on_asyncio, turns, until
+from peers import LOOPBACK, both_families, ended, needs_ipv6, on_asyncio, turns, until
 
 
 async def endpoint(**kwargs):
@@ -21,10 +21,7 @@ async def closed(*protocols):
         assert await ended(protocol.lost) is None
 
 
-no_ipv6 = pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
-
-
-@pytest.mark.parametrize("host", [LOOPBACK, pytest.param("::1", marks=no_ipv6)])
+@both_families
 def test_question_and_answer(run, host):
     async def main():
         server = await endpoint(local_addr=(host, 0))
@@ -147,9 +144,9 @@ async def end_after_sending_to(family, local, address):
         ((LOOPBACK, 0), (LOOPBACK,)),
         ((LOOPBACK, 0), "address"),
         ((LOOPBACK, 0), None),
-        pytest.param(("::1", 0), ("::1", 70_000), marks=no_ipv6),
-        pytest.param(("::1", 0), ("::1", 9, 1 << 20), marks=no_ipv6),
-        pytest.param(("::1", 0), ("::1", 9, -1), marks=no_ipv6),
+        pytest.param(("::1", 0), ("::1", 70_000), marks=needs_ipv6),
+        pytest.param(("::1", 0), ("::1", 9, 1 << 20), marks=needs_ipv6),
+        pytest.param(("::1", 0), ("::1", 9, -1), marks=needs_ipv6),
     ],
     ids=repr,
 )

@@ -5,9 +5,17 @@ import errno
 import socket
 
 import pytest
-from peers import IPV6_TROUBLE, LOOPBACK, Recorder, closed_port, ended, finish, on_asyncio, outcome
-
-needs_ipv6 = pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
+from peers import (
+    LOOPBACK,
+    Recorder,
+    both_families,
+    closed_port,
+    ended,
+    finish,
+    needs_ipv6,
+    on_asyncio,
+    outcome,
+)
 
 
 async def serve(*args, **kwargs):
@@ -24,7 +32,7 @@ async def connects(address):
     return True
 
 
-@pytest.mark.parametrize("host", [LOOPBACK, pytest.param("::1", marks=needs_ipv6)])
+@both_families
 def test_listens_on_a_literal_address(run, host):
     async def main():
         async with await serve(host, 0) as server:
@@ -104,7 +112,7 @@ def test_a_closed_port_can_be_bound_again_at_once(run):
     run(main)
 
 
-@pytest.mark.parametrize("host", [LOOPBACK, pytest.param("::1", marks=needs_ipv6)])
+@both_families
 @pytest.mark.parametrize("port", [70000, 65536, -1])
 def test_a_port_out_of_range_is_an_overflow(run, host, port):
     async def main():

@@ -9,14 +9,8 @@ from datagram_peers import HEADERS_STAY, Datagrams, address_of, endpoint, plain,
 from helpers import only_pyaio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peers import IPV6_TROUBLE, LOOPBACK, on_asyncio, turns
+from peers import both_families, on_asyncio, turns
 
-HOSTS = [
-    LOOPBACK,
-    pytest.param(
-        "::1", marks=pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
-    ),
-]
 PEERS = 5
 #: Twelve bursts of them fit into the buffer of a socket that nobody reads.
 SIZES = st.sampled_from([0, 1, 2, 100, 512, 1400])
@@ -95,7 +89,7 @@ class Program:
         self.sent.append((data, self.peers[peer].getsockname()))
 
 
-@pytest.mark.parametrize("host", HOSTS)
+@both_families
 @given(steps=RECEIVING)
 @settings(max_examples=40)
 def test_every_packet_arrives_once_in_order_with_its_address(run, host, steps):

@@ -6,9 +6,8 @@ import socket
 import sys
 
 import pytest
-from peers import IPV6_TROUBLE, LOOPBACK, PATIENCE, closed_port, on_each, turns
+from peers import LOOPBACK, PATIENCE, closed_port, needs_ipv6, on_each, turns
 
-needs_ipv6 = pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
 FAMILIES = [
     socket.AF_INET,
     pytest.param(socket.AF_INET6, marks=needs_ipv6),
