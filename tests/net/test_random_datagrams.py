@@ -4,8 +4,7 @@ import asyncio
 import socket
 from itertools import count
 
-import pytest
-from datagram_peers import HEADERS_STAY, Datagrams, address_of, endpoint, plain, taken
+from datagram_peers import Datagrams, address_of, drains, endpoint, plain, taken
 from helpers import only_pyaio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -164,7 +163,7 @@ async def queue_of(steps, folder):
     return log
 
 
-@pytest.mark.skipif(HEADERS_STAY, reason="3.13.0 resumes nobody who was paused")
+@drains
 @only_pyaio
 @given(steps=QUEUEING)
 @settings(max_examples=60)
