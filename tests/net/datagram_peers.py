@@ -6,7 +6,7 @@ import socket
 import sys
 
 import pytest
-from peers import LOOPBACK, ended, until
+from peers import LOOPBACK, BaseRecorder, ended, until
 
 #: Python 3.13.0 counts a header for each datagram in its queue and never takes it off again.
 HEADERS_STAY = sys.version_info[:3] == (3, 13, 0)
@@ -16,16 +16,12 @@ HEADER = 8 if sys.version_info >= (3, 13) else 0
 SENDS_EMPTY = sys.version_info >= (3, 13)
 
 
-class Datagrams(asyncio.DatagramProtocol):
+class Datagrams(BaseRecorder, asyncio.DatagramProtocol):
     """Keeps what is received in `received`, errors in `errors`, the order of all in `events`."""
 
     def __init__(self):
-        self.received, self.errors, self.events = [], [], []
-        self.lost = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport):
-        self.transport = transport
-        self.events.append("made")
+        super().__init__()
+        self.received, self.errors = [], []
 
     def datagram_received(self, data, addr):
         self.received.append((data, addr))
@@ -34,16 +30,6 @@ class Datagrams(asyncio.DatagramProtocol):
     def error_received(self, exc):
         self.errors.append(exc)
         self.events.append(type(exc).__name__)
-
-    def pause_writing(self):
-        self.events.append("pause")
-
-    def resume_writing(self):
-        self.events.append("resume")
-
-    def connection_lost(self, exc):
-        self.events.append("lost")
-        self.lost.set_result(exc)
 
     @property
     def packets(self):

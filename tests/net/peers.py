@@ -25,35 +25,55 @@ def _ipv6_trouble():
     return None
 
 
-IPV6_TROUBLE = _ipv6_trouble()
-needs_ipv6 = pytest.mark.skipif(IPV6_TROUBLE is not None, reason=str(IPV6_TROUBLE))
+_IPV6_TROUBLE = _ipv6_trouble()
+needs_ipv6 = pytest.mark.skipif(_IPV6_TROUBLE is not None, reason=str(_IPV6_TROUBLE))
 #: A test of the same on both loopback addresses, its argument `host`.
 both_families = pytest.mark.parametrize(
     "host", [LOOPBACK, pytest.param("::1", marks=needs_ipv6)], ids=["ipv4", "ipv6"]
 )
 
 
-class Recorder(asyncio.Protocol):
-    """Keeps the name of every callback in `events`, what arrived in `data`.
+class BaseRecorder(asyncio.BaseProtocol):
+    """Keeps the name of every callback in `events`; of any kind of transport, also of pipes.
 
-    `made`, `ended` (EOF) and `lost` are futures; `lost` ends with connection_lost's argument.
+    `lost` is a future that ends with connection_lost's argument.
     """
+
+    def __init__(self):
+        self.transport = None
+        self.events = []
+        self.lost = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport):
+        self.events.append("made")
+        self.transport = transport
+
+    def pause_writing(self):
+        self.events.append("pause")
+
+    def resume_writing(self):
+        self.events.append("resume")
+
+    def connection_lost(self, exc):
+        self.events.append("lost")
+        self.lost.set_result(exc)
+
+
+class Recorder(BaseRecorder, asyncio.Protocol):
+    """Keeps what arrived in `data`, too; `made` and `ended` (EOF) are futures, as `lost` is."""
 
     #: What eof_received() returns.
     keep_open = None
 
     def __init__(self):
+        super().__init__()
         loop = asyncio.get_running_loop()
-        self.transport = None
-        self.events = []
         self.data = bytearray()
         self.made = loop.create_future()
         self.ended = loop.create_future()
-        self.lost = loop.create_future()
 
     def connection_made(self, transport):
-        self.events.append("made")
-        self.transport = transport
+        super().connection_made(transport)
         self.made.set_result(transport)
 
     def data_received(self, data):
@@ -65,16 +85,6 @@ class Recorder(asyncio.Protocol):
         self.events.append("eof")
         self.ended.set_result(None)
         return self.keep_open
-
-    def pause_writing(self):
-        self.events.append("pause")
-
-    def resume_writing(self):
-        self.events.append("resume")
-
-    def connection_lost(self, exc):
-        self.events.append("lost")
-        self.lost.set_result(exc)
 
     async def received(self, count):
         """Wait until *count* bytes arrived; return all that is there."""

@@ -1,38 +1,18 @@
 """What the tests of pipes share: one end is a transport of the loop, the other a plain descriptor.
 
-Imported by name: ``from pipe_ends import Writer, reading, writing``.
+Imported by name: ``from pipe_ends import End, reading, writing``.
 """
 
 import asyncio
 import contextlib
 import fcntl
 import os
+import re
+import socket
 import struct
 from termios import FIONREAD
 
-from peers import Recorder, ended
-
-
-class Writer(asyncio.BaseProtocol):
-    """A protocol of the end that writes, which keeps the name of every callback in `events`."""
-
-    def __init__(self):
-        self.events = []
-        self.lost = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport):
-        self.events.append("made")
-        self.transport = transport
-
-    def pause_writing(self):
-        self.events.append("pause")
-
-    def resume_writing(self):
-        self.events.append("resume")
-
-    def connection_lost(self, exc):
-        self.events.append("lost")
-        self.lost.set_result(exc)
+from peers import BaseRecorder, Recorder, ended
 
 
 class End:
@@ -62,15 +42,32 @@ class End:
         return struct.unpack("i", fcntl.ioctl(self.fd, FIONREAD, b"\0" * 4))[0]
 
 
+def socket_ends():
+    """What os.pipe() returns, of sockets."""
+    return tuple(sock.detach() for sock in socket.socketpair())
+
+
+async def connected(end, factory, ends=os.pipe):
+    """A transport of the *end* that is "read" or "write"; gives its protocol and the other End."""
+    loop = asyncio.get_running_loop()
+    if end == "read":
+        (ours, theirs), connect, mode = ends(), loop.connect_read_pipe, "rb"
+    else:
+        (theirs, ours), connect, mode = ends(), loop.connect_write_pipe, "wb"
+    other = End(theirs)
+    try:
+        _, protocol = await connect(factory, os.fdopen(ours, mode, 0))
+    except BaseException:
+        other.close()
+        raise
+    return protocol, other
+
+
 @contextlib.asynccontextmanager
 async def reading(factory=Recorder, ends=os.pipe):
     """A reading transport; gives its protocol and the End that writes."""
-    ours, theirs = ends()
-    other = End(theirs)
+    protocol, other = await connected("read", factory, ends)
     try:
-        _, protocol = await asyncio.get_running_loop().connect_read_pipe(
-            factory, os.fdopen(ours, "rb", 0)
-        )
         yield protocol, other
         if not protocol.lost.done():
             protocol.transport.close()
@@ -80,14 +77,10 @@ async def reading(factory=Recorder, ends=os.pipe):
 
 
 @contextlib.asynccontextmanager
-async def writing(factory=Writer, ends=os.pipe):
+async def writing(factory=BaseRecorder, ends=os.pipe):
     """A writing transport; gives its protocol and the End that reads."""
-    theirs, ours = ends()
-    other = End(theirs)
+    protocol, other = await connected("write", factory, ends)
     try:
-        _, protocol = await asyncio.get_running_loop().connect_write_pipe(
-            factory, os.fdopen(ours, "wb", 0)
-        )
         yield protocol, other
         transport = protocol.transport
         if not transport.is_closing() or transport.get_write_buffer_size():
@@ -105,3 +98,17 @@ async def drained(end, count):
             data += end.read()
             await asyncio.sleep(0.0005)
     return bytes(data)
+
+
+def shown(transport):
+    """The repr() without the class and the number of the descriptor."""
+    return re.sub(r"^<\S+|fd=\d+", "", repr(transport))
+
+
+def reported(loop):
+    """Collect what the loop's exception handler gets, as (message, exception)."""
+    calls = []
+    loop.set_exception_handler(
+        lambda loop, context: calls.append((context["message"], context.get("exception")))
+    )
+    return calls

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from peers import on_asyncio, turns, until
 from pipe_ends import End
-from test_streams_feeding import python_calls, replaced, spy_on
+from spies import python_calls, replaced, spy_on
 
 #: The Python functions that the native way does without.
 FEEDING = {"data_received", "_pipe_data_received", "_call", "pipe_data_received", "feed_data"}

@@ -13,29 +13,11 @@ import tty
 
 import pytest
 from helpers import only_pyaio
-from peers import Recorder, ended, on_asyncio, reset, turns, until
-from pipe_ends import End, Writer, reading, writing
-from test_streams_feeding import FEEDING, python_calls
+from peers import BaseRecorder, Recorder, ended, on_asyncio, reset, turns, until
+from pipe_ends import End, connected, reading, reported, shown, socket_ends, writing
+from spies import FEEDING, python_calls
 
 MARK = contextvars.ContextVar("MARK", default="none")
-
-
-def shown(transport):
-    """The repr() without the class and the number of the descriptor."""
-    return re.sub(r"^<\S+|fd=\d+", "", repr(transport))
-
-
-def socket_ends():
-    return tuple(sock.detach() for sock in socket.socketpair())
-
-
-def reported(loop):
-    """Collect what the loop's exception handler gets, as (message, exception)."""
-    calls = []
-    loop.set_exception_handler(
-        lambda loop, context: calls.append((context["message"], context.get("exception")))
-    )
-    return calls
 
 
 # ---- data and its end ----
@@ -73,23 +55,11 @@ def test_data_eof_and_loss_take_their_turns(run):
 
 
 def test_a_protocol_without_eof_received_is_reported(run):
-    class Deaf(asyncio.BaseProtocol):
-        def __init__(self):
-            self.lost = asyncio.get_running_loop().create_future()
-
-        def connection_made(self, transport):
-            self.transport = transport
-
-        def connection_lost(self, exc):
-            self.lost.set_result(exc)
-
     async def main():
         calls = reported(asyncio.get_running_loop())
-        ours, theirs = os.pipe()
-        transport, protocol = await asyncio.get_running_loop().connect_read_pipe(
-            Deaf, os.fdopen(ours, "rb", 0)
-        )
-        os.close(theirs)
+        protocol, other = await connected("read", BaseRecorder)  # which has no eof_received()
+        transport = protocol.transport
+        other.close()
         await until(lambda: calls)
         await turns()
         told = transport.is_closing(), protocol.lost.done()
@@ -128,16 +98,11 @@ def test_an_exit_raised_by_data_received_leaves_the_loop(loop, kind):
         def data_received(self, data):
             raise kind
 
-    async def connect():
-        ours, theirs = os.pipe()
-        file = os.fdopen(ours, "rb", 0)
-        return *await loop.connect_read_pipe(Exiting, file), End(theirs)
-
-    transport, protocol, other = loop.run_until_complete(connect())
+    protocol, other = loop.run_until_complete(connected("read", Exiting))
     other.write(b"x")
     with pytest.raises(kind):
         loop.run_forever()
-    assert transport.is_reading()
+    assert protocol.transport.is_reading()
     other.close()
     loop.run_until_complete(ended(protocol.lost))
 
@@ -384,18 +349,12 @@ def test_repr_tells_the_state(run, loop_kind):
 @pytest.mark.parametrize("end", ["read", "write"])
 def test_a_transport_dropped_open_warns_and_closes_the_file(loop_factory, end):
     loop = loop_factory()
-
-    async def connect():
-        mine, theirs = os.pipe() if end == "read" else os.pipe()[::-1]
-        connect, mode = getattr(loop, f"connect_{end}_pipe"), "rb" if end == "read" else "wb"
-        transport, _ = await connect(Recorder, os.fdopen(mine, mode, 0))
-        return transport, End(theirs)
-
-    transport, other = loop.run_until_complete(connect())
+    protocol, other = loop.run_until_complete(connected(end, Recorder))
+    transport = protocol.transport
     pipe = transport.get_extra_info("pipe")
     loop.close()
     with pytest.warns(ResourceWarning, match=r"unclosed transport <.*PipeTransport fd=\d+ open"):
-        del transport
+        del transport, protocol
         gc.collect()
     assert pipe.closed
     other.close()
@@ -404,19 +363,13 @@ def test_a_transport_dropped_open_warns_and_closes_the_file(loop_factory, end):
 @pytest.mark.parametrize("end", ["read", "write"])
 def test_who_closes_the_file_himself_takes_it_from_the_transport(loop_factory, end):
     loop = loop_factory()
-
-    async def connect():
-        mine, theirs = os.pipe() if end == "read" else os.pipe()[::-1]
-        connect, mode = getattr(loop, f"connect_{end}_pipe"), "rb" if end == "read" else "wb"
-        transport, _ = await connect(Recorder, os.fdopen(mine, mode, 0))
-        return transport, End(theirs)
-
-    transport, other = loop.run_until_complete(connect())
+    protocol, other = loop.run_until_complete(connected(end, Recorder))
+    transport = protocol.transport
     loop.close()
     transport.get_extra_info("pipe").close()
     transport._pipe = None
     assert "closed" in repr(transport)
-    del transport  # without a ResourceWarning
+    del transport, protocol  # without a ResourceWarning
     gc.collect()
     other.close()
 
@@ -454,7 +407,7 @@ def test_a_terminal_may_be_read_and_written_by_one_descriptor(run):
         tty.setraw(theirs)
         other = End(theirs)
         _, reader = await loop.connect_read_pipe(Recorder, os.fdopen(ours, "rb", 0, closefd=False))
-        _, writer = await loop.connect_write_pipe(Writer, os.fdopen(ours, "wb", 0))
+        _, writer = await loop.connect_write_pipe(BaseRecorder, os.fdopen(ours, "wb", 0))
         writer.transport.write(b"question")
         await until(lambda: other.unread)
         assert other.read() == b"question"

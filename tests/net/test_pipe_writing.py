@@ -6,9 +6,8 @@ import os
 import re
 
 import pytest
-from peers import Recorder, ended, on_asyncio, outcome, turns, until
-from pipe_ends import Writer, drained, reading, writing
-from test_pipe_reading import reported, shown, socket_ends
+from peers import BaseRecorder, Recorder, ended, on_asyncio, outcome, turns, until
+from pipe_ends import drained, reading, reported, shown, socket_ends, writing
 
 MARK = contextvars.ContextVar("MARK", default="none")
 
@@ -172,7 +171,7 @@ def test_limits(run, limits):
 
 @pytest.mark.parametrize("callback", ["pause_writing", "resume_writing"])
 def test_what_flow_control_raises_is_reported(run, callback):
-    class Failing(Writer):
+    class Failing(BaseRecorder):
         pass
 
     def fail(self):
@@ -193,7 +192,7 @@ def test_what_flow_control_raises_is_reported(run, callback):
 
 
 def test_resume_writing_runs_in_the_context_of_who_wrote_too_much(run):
-    class Marking(Writer):
+    class Marking(BaseRecorder):
         def pause_writing(self):
             self.events.append(MARK.get())
 
@@ -215,7 +214,7 @@ def test_resume_writing_runs_in_the_context_of_who_wrote_too_much(run):
 
 @pytest.mark.parametrize("step", ["write", "write large", "close", "abort"])
 def test_resume_writing_may_do_anything(run, step):
-    class Doing(Writer):
+    class Doing(BaseRecorder):
         def resume_writing(self):
             super().resume_writing()
             if len(self.events) > 5:
@@ -375,7 +374,7 @@ def test_connection_lost_comes_once_after_two_aborts(run, loop_kind):
 
 
 def test_what_connection_lost_raises_after_the_rest_is_reported(run):
-    class Failing(Writer):
+    class Failing(BaseRecorder):
         def connection_lost(self, exc):
             super().connection_lost(exc)
             raise ValueError("lost")
@@ -400,7 +399,7 @@ def test_the_reader_gets_the_end_only_after_all_data(run):
             ours = os.dup(other.fd)
             other.close()
             _, writer = await asyncio.get_running_loop().connect_write_pipe(
-                Writer, os.fdopen(ours, "wb", 0)
+                BaseRecorder, os.fdopen(ours, "wb", 0)
             )
             writer.transport.write(LARGE)
             writer.transport.close()

@@ -5,22 +5,7 @@ import os
 import stat
 
 import pytest
-from peers import Recorder, ended, turns, until
-
-
-class Reading(Recorder):
-    """A Recorder on the reading end of a pipe."""
-
-
-class Writing(asyncio.BaseProtocol):
-    def __init__(self):
-        self.lost = asyncio.get_running_loop().create_future()
-
-    def connection_made(self, transport):
-        self.transport = transport
-
-    def connection_lost(self, exc):
-        self.lost.set_result(exc)
+from peers import BaseRecorder, Recorder, ended, turns, until
 
 
 async def pipe():
@@ -29,8 +14,8 @@ async def pipe():
     read_end, write_end = (
         os.fdopen(fd, mode, 0) for fd, mode in zip(os.pipe(), ("rb", "wb"), strict=True)
     )
-    _, reading = await loop.connect_read_pipe(Reading, read_end)
-    _, writing = await loop.connect_write_pipe(Writing, write_end)
+    _, reading = await loop.connect_read_pipe(Recorder, read_end)
+    _, writing = await loop.connect_write_pipe(BaseRecorder, write_end)
     return reading, writing, read_end, write_end
 
 
@@ -106,20 +91,25 @@ class Counted:
         self.file.close()
 
 
+def counted(end):
+    """(the call that connects the *end* of a new pipe, its Counted file, the other descriptor)."""
+    loop = asyncio.get_running_loop()
+    read_end, write_end = os.pipe()
+    if end == "read":
+        file = Counted(read_end, "rb")
+        return loop.connect_read_pipe(Recorder, file), file, write_end
+    file = Counted(write_end, "wb")
+    return loop.connect_write_pipe(BaseRecorder, file), file, read_end
+
+
 @pytest.mark.parametrize("method", ["close", "abort", "end"])
 @pytest.mark.parametrize("end", ["read", "write"])
 def test_the_descriptor_is_closed_once_and_through_the_file_object(run, end, method):
     """The number of the closed descriptor is used again: nobody may close it a second time."""
 
     async def main():
-        loop = asyncio.get_running_loop()
-        read_end, write_end = os.pipe()
-        if end == "read":
-            file, other = Counted(read_end, "rb"), write_end
-            transport, protocol = await loop.connect_read_pipe(Reading, file)
-        else:
-            file, other = Counted(write_end, "wb"), read_end
-            transport, protocol = await loop.connect_write_pipe(Writing, file)
+        connecting, file, other = counted(end)
+        transport, protocol = await connecting
         number = file.fileno()
         if method == "end":
             os.close(other)
@@ -145,14 +135,8 @@ def test_the_descriptor_is_closed_once_and_through_the_file_object(run, end, met
 @pytest.mark.parametrize("end", ["read", "write"])
 def test_cancelled_while_connecting_closes_it_once(run, end, after):
     async def main():
-        loop = asyncio.get_running_loop()
-        read_end, write_end = os.pipe()
-        if end == "read":
-            file, other = Counted(read_end, "rb"), write_end
-            task = asyncio.ensure_future(loop.connect_read_pipe(Reading, file))
-        else:
-            file, other = Counted(write_end, "wb"), read_end
-            task = asyncio.ensure_future(loop.connect_write_pipe(Writing, file))
+        connecting, file, other = counted(end)
+        task = asyncio.ensure_future(connecting)
         await turns(after)
         task.cancel()
         (result,) = await asyncio.gather(task, return_exceptions=True)
@@ -173,7 +157,7 @@ def test_a_regular_file_is_refused_and_left_open(run, tmp_path, method):
     async def main():
         with open(tmp_path / "file", "w+b", 0) as file:
             with pytest.raises(ValueError, match="Pipe transport is "):
-                await getattr(asyncio.get_running_loop(), method)(Reading, file)
+                await getattr(asyncio.get_running_loop(), method)(Recorder, file)
             file.write(b"still open")
 
     run(main)
@@ -202,8 +186,8 @@ def test_a_fifo(run, tmp_path):
         loop = asyncio.get_running_loop()
         read_end = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", 0)
         write_end = os.fdopen(os.open(path, os.O_WRONLY), "wb", 0)
-        _, reading = await loop.connect_read_pipe(Reading, read_end)
-        _, writing = await loop.connect_write_pipe(Writing, write_end)
+        _, reading = await loop.connect_read_pipe(Recorder, read_end)
+        _, writing = await loop.connect_write_pipe(BaseRecorder, write_end)
         assert reading.transport.get_extra_info("pipe") is read_end
         writing.transport.write(b"x")
         await reading.received(1)

@@ -5,42 +5,12 @@ import asyncio
 import contextlib
 import gc
 import os
-import sys
 
 import pytest
 from peers import Recorder, stream_and_peer, tcp_pair, until
+from spies import FEEDING, python_calls, replaced, spy_on
 
 READER, PROTOCOL = asyncio.StreamReader, asyncio.StreamReaderProtocol
-
-#: The Python functions that the native way does without.
-FEEDING = {"data_received", "_stream_reader", "feed_data", "_wakeup_waiter"}
-
-
-@contextlib.contextmanager
-def python_calls():
-    """Collect the names of the Python functions that are called."""
-    names = []
-    sys.setprofile(
-        lambda frame, event, arg: names.append(frame.f_code.co_name) if event == "call" else None
-    )
-    try:
-        yield names
-    finally:
-        sys.setprofile(None)
-
-
-@contextlib.contextmanager
-def replaced(owner, name, value):
-    """Set owner.name to *value* for a while."""
-    own = vars(owner).get(name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        if own is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)
 
 
 async def fed(reader, peer, data=b"some bytes"):
@@ -51,16 +21,6 @@ async def fed(reader, peer, data=b"some bytes"):
         peer.send(data)
         assert await reading == data
     return FEEDING.intersection(names)
-
-
-def spy_on(function, calls):
-    """A function that notes its last argument in *calls*, then calls *function*."""
-
-    def spy(*args):
-        calls.append(args[-1] if len(args) > 1 else None)
-        return function(*args)
-
-    return spy
 
 
 def test_an_unmodified_reader_needs_no_python_call(run, loop_kind):
