@@ -15,7 +15,7 @@ from children import started, within_limits
 from helpers import only_pyaio
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peers import on_asyncio, turns, until
+from peers import on_asyncio, on_each, turns, until
 from pipe_ends import End
 from spies import python_calls, replaced, spy_on
 
@@ -497,6 +497,5 @@ async def tell(operations):
 @settings(max_examples=30)
 @given(st.lists(OPERATIONS, max_size=12))
 def test_both_loops_tell_the_same(loop_factories, operations):
-    with asyncio.Runner(loop_factory=loop_factories["pyaio"]) as runner:
-        told = runner.run(tell(operations))
-    assert told == on_asyncio(tell, operations)
+    told = on_each(loop_factories, tell, operations)
+    assert told["pyaio"] == told["asyncio"]

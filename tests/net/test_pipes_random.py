@@ -1,11 +1,10 @@
 """Random programs of a pipe whose other end is a plain descriptor: both loops tell the same."""
 
-import asyncio
 import contextlib
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from peers import Recorder, ended, on_asyncio, turns
+from peers import Recorder, ended, on_each, turns
 from pipe_ends import reading, writing
 
 #: Of turns there are several: who pauses and resumes in one hears of what was there already a turn
@@ -111,22 +110,18 @@ async def write_story(operations):
     return told, type(lost), protocol.events, bytes(story.arrived)
 
 
-def both(loop_factories, story, operations):
-    with asyncio.Runner(loop_factory=loop_factories["pyaio"]) as runner:
-        mine = runner.run(story(operations))
-    assert mine == on_asyncio(story, operations)
-
-
 @settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(st.lists(READING, max_size=15))
 def test_both_loops_tell_the_same_of_reading(loop_factories, operations):
-    both(loop_factories, read_story, operations)
+    told = on_each(loop_factories, read_story, operations)
+    assert told["pyaio"] == told["asyncio"]
 
 
 @settings(max_examples=80, suppress_health_check=list(HealthCheck))
 @given(st.lists(WRITING, max_size=15))
 def test_both_loops_tell_the_same_of_writing(loop_factories, reports, operations):
     try:
-        both(loop_factories, write_story, operations)
+        told = on_each(loop_factories, write_story, operations)
     finally:
         reports.take()
+    assert told["pyaio"] == told["asyncio"]

@@ -9,7 +9,7 @@ from termios import TIOCOUTQ
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from peers import Buffered, Recorder, reset, tcp_pair
+from peers import Buffered, Recorder, on_each, reset, tcp_pair
 
 # Far from what the sockets hold, about 100 KB: nothing may depend on how much the kernel takes.
 SMALL = st.sampled_from([0, 1, 100, 5000])
@@ -160,10 +160,7 @@ async def tell(operations, kind):
 @settings(max_examples=40, suppress_health_check=list(HealthCheck))
 @given(st.lists(OPERATIONS, max_size=12), st.sampled_from([Recorder, Buffered]))
 def test_both_loops_tell_the_same_story(loop_factories, reports, operations, kind):
-    stories = {}
-    for name, factory in loop_factories.items():
-        with asyncio.Runner(loop_factory=factory) as runner:
-            stories[name] = runner.run(tell(operations, kind))
+    stories = on_each(loop_factories, tell, operations, kind)
     reports.take()
     pairs = zip(stories["pyaio"], stories["asyncio"], strict=True)
     # Cut: a comparison of megabytes, line by line, takes longer than a test may.

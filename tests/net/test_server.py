@@ -25,6 +25,14 @@ async def connect(server):
     return protocol
 
 
+async def connected():
+    """A server that has one connection, and both ends of that."""
+    accepting = Accepting()
+    server = await serve(accepting)
+    near = await connect(server)
+    return server, near, await accepting.connected()
+
+
 def refused(address):
     with socket.socket() as sock:
         return sock.connect_ex(address) != 0
@@ -80,11 +88,8 @@ def test_start_serving_false_listens_only_when_told(run):
 
 def test_close_refuses_new_connections_and_keeps_the_old(run):
     async def main():
-        accepting = Accepting()
-        server = await serve(accepting)
+        server, near, far = await connected()
         address = server.sockets[0].getsockname()
-        near = await connect(server)
-        far = await accepting.connected()
         server.close()
         await turns()
         assert refused(address)
@@ -127,10 +132,7 @@ def test_close_from_inside_a_callback_of_a_connection(run):
 @pytest.mark.skipif(not WAITS_FOR_CLIENTS, reason="wait_closed() waits since 3.12.1")
 def test_wait_closed_waits_for_the_last_connection(run):
     async def main():
-        accepting = Accepting()
-        server = await serve(accepting)
-        near = await connect(server)
-        far = await accepting.connected()
+        server, near, far = await connected()
         server.close()
         waiting = asyncio.ensure_future(server.wait_closed())
         await turns(20)
@@ -162,10 +164,7 @@ def test_wait_closed_waits_for_close(run):
 )
 def test_wait_closed_of_3_11_does_not_wait_for_connections(run):
     async def main():
-        accepting = Accepting()
-        server = await serve(accepting)
-        near = await connect(server)
-        far = await accepting.connected()
+        server, near, far = await connected()
         server.close()
         await server.wait_closed()
         assert not far.lost.done()

@@ -10,7 +10,7 @@ from termios import FIONREAD
 from helpers import PATIENCE
 from hypothesis import given
 from hypothesis import strategies as st
-from peers import on_asyncio, turns, until
+from peers import on_each, turns, until
 
 #: Few and small enough to fit into the socket while the reader is paused.
 CHUNKS = st.lists(
@@ -117,6 +117,5 @@ async def played(limit, operations):
 
 @given(limit=st.sampled_from([1, 50, 1000, 1 << 16]), operations=st.lists(OPERATIONS, max_size=25))
 def test_both_loops_tell_the_same(loop_factories, limit, operations):
-    with asyncio.Runner(loop_factory=loop_factories["pyaio"]) as runner:
-        told = runner.run(played(limit, operations))
-    assert told == on_asyncio(played, limit, operations)
+    told = on_each(loop_factories, played, limit, operations)
+    assert told["pyaio"] == told["asyncio"]
