@@ -267,19 +267,26 @@ def test_running_another_loop_inside_a_running_one_is_refused(loop, loop_factory
     other.close()
 
 
-def test_running_it_from_another_thread_too_is_refused(loop):
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("run_forever", "This event loop is already running"),
+        ("close", "Cannot close a running event loop"),
+    ],
+)
+def test_running_and_closing_it_from_another_thread_is_refused(loop, method, message):
     errors = []
 
-    def run():
+    def call():
         try:
-            loop.run_forever()
+            getattr(loop, method)()
         except RuntimeError as error:
             errors.append(str(error))
         loop.call_soon_threadsafe(loop.stop)
 
-    loop.call_soon(threading.Thread(target=run).start)
+    loop.call_soon(threading.Thread(target=call).start)
     loop.run_forever()
-    assert errors == ["This event loop is already running"]
+    assert errors == [message]
 
 
 def test_a_loop_may_run_in_different_threads_one_after_the_other(loop):
@@ -338,21 +345,6 @@ def test_close_while_running_is_refused(loop):
     assert isinstance(error, RuntimeError) and str(error) == "Cannot close a running event loop"
     assert not loop.is_closed()
     drain(loop)
-
-
-def test_close_from_another_thread_while_running_is_refused(loop):
-    errors = []
-
-    def close():
-        try:
-            loop.close()
-        except RuntimeError as error:
-            errors.append(str(error))
-        loop.call_soon_threadsafe(loop.stop)
-
-    loop.call_soon(threading.Thread(target=close).start)
-    loop.run_forever()
-    assert errors == ["Cannot close a running event loop"]
 
 
 def test_close_twice_is_harmless(loop):
