@@ -145,7 +145,14 @@ class Reports(logging.Handler):
 
 
 class HandlerCalls(list):
-    """An exception handler that keeps each context; `loop.set_exception_handler(calls)`."""
+    """An exception handler that keeps each context."""
+
+    @classmethod
+    def of(cls, loop):
+        """Return a new one, set as the handler of *loop*."""
+        calls = cls()
+        loop.set_exception_handler(calls)
+        return calls
 
     def __call__(self, loop, context):
         self.append(context)

@@ -119,8 +119,7 @@ def outcome(factory, call, debug):
     loop = factory()
     loop.set_debug(debug)
     loop.slow_callback_duration = HANG
-    reported = HandlerCalls()
-    loop.set_exception_handler(reported)
+    reported = HandlerCalls.of(loop)
     try:
         raised = None
         try:

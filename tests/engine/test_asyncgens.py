@@ -118,8 +118,7 @@ def test_shutdown_ignores_generators_that_have_ended(loop):
 
 
 def test_an_error_while_closing_is_reported(loop):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
 
     async def failing():
         try:

@@ -20,8 +20,7 @@ exits = pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
 
 
 def test_a_report_has_the_keys_and_message_of_asyncio(loop):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     handle = loop.call_soon(fail, 1)
     drain(loop, 1)
     (context,) = calls
@@ -33,8 +32,7 @@ def test_a_report_has_the_keys_and_message_of_asyncio(loop):
 
 
 def test_a_report_in_debug_mode_has_the_source_traceback(loop):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     loop.set_debug(True)
     loop.call_soon(fail)
     drain(loop, 1)
@@ -46,8 +44,7 @@ def test_a_report_in_debug_mode_has_the_source_traceback(loop):
 
 
 def test_the_traceback_of_a_report_ends_in_the_callback(loop):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     loop.call_soon(fail)
     drain(loop, 1)
     traceback = calls[0]["exception"].__traceback__
@@ -90,8 +87,7 @@ def test_a_base_exception_that_is_no_exit_is_reported(loop):
 
 
 def test_a_cancelled_error_of_a_callback_is_reported(loop):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     loop.call_soon(leave, asyncio.CancelledError)
     drain(loop, 1)
     assert [type(e) for e in calls.exceptions] == [asyncio.CancelledError]
@@ -99,8 +95,7 @@ def test_a_cancelled_error_of_a_callback_is_reported(loop):
 
 @pytest.mark.parametrize("kind", [StopIteration, StopAsyncIteration, GeneratorExit, RecursionError])
 def test_an_exception_of_any_kind_is_reported(loop, kind):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     loop.call_soon(leave, kind)
     drain(loop, 1)
     assert [type(e) for e in calls.exceptions] == [kind]
@@ -110,8 +105,7 @@ def test_endless_recursion_in_a_callback_is_reported(loop):
     def recurse():
         recurse()
 
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     loop.call_soon(recurse)
     drain(loop, 1)
     assert [type(e) for e in calls.exceptions] == [RecursionError]
@@ -214,8 +208,7 @@ def test_the_handler_gets_loop_and_context(loop):
 
 def test_get_returns_what_was_set(loop):
     assert loop.get_exception_handler() is None
-    handler = HandlerCalls()
-    loop.set_exception_handler(handler)
+    handler = HandlerCalls.of(loop)
     assert loop.get_exception_handler() is handler
     loop.set_exception_handler(None)
     assert loop.get_exception_handler() is None
@@ -287,8 +280,7 @@ def test_the_handler_runs_in_the_context_of_the_handle(loop):
 
 
 def test_a_task_exception_nobody_retrieved_is_reported(loop):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
 
     async def failing():
         fail()

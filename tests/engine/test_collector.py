@@ -47,8 +47,7 @@ def test_tasks_survive(run, eager_collector):
 
 
 def test_errors_and_cancellations_survive(loop, eager_collector):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     for _ in range(30):
         loop.call_soon(lambda: 1 / 0)
         loop.call_soon(print).cancel()

@@ -194,8 +194,7 @@ def test_a_handler_for_sigint_replaces_keyboard_interrupt(loop):
 
 
 def test_an_exception_of_a_handler_is_reported_and_the_loop_goes_on(loop):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     loop.add_signal_handler(USR1, lambda: 1 / 0)
     loop.add_signal_handler(USR2, loop.stop)
     send(USR1)

@@ -213,8 +213,7 @@ def test_a_timer_runs_in_its_context(loop):
 
 
 def test_an_exception_in_a_timer_is_reported_with_its_handle(loop):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     handle = loop.call_later(0, lambda: 1 / 0)
     run_for(loop, 0.001)
     (context,) = calls

@@ -1,6 +1,7 @@
 """BufferedProtocol: buffers of every size and kind that get_buffer may return."""
 
 import array
+import asyncio
 import mmap
 
 import pytest
@@ -121,10 +122,7 @@ UNUSABLE = {
 
 async def report_of(make):
     """Return what is reported for a buffer that cannot be used, and how the connection ends."""
-    import asyncio
-
-    calls = HandlerCalls()
-    asyncio.get_running_loop().set_exception_handler(calls)
+    calls = HandlerCalls.of(asyncio.get_running_loop())
     async with with_peer(choosing(make)) as (protocol, peer):
         peer.send(b"data")
         await until(lambda: protocol.lost.done())

@@ -222,8 +222,7 @@ def broken(name, failure):
 async def report_of(name):
     """Return what a loop reports, and does to the connection, when the callback *name* raises."""
     loop = asyncio.get_running_loop()
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     async with with_peer(broken(name, ZeroDivisionError("on purpose"))) as (protocol, peer):
         await provoke(protocol, peer)
         closing = protocol.transport.is_closing()
@@ -262,8 +261,7 @@ def test_an_exception_is_reported_as_on_asyncio(run, name):
 @pytest.mark.parametrize("name", CALLBACKS)
 @pytest.mark.parametrize("failure", [KeyboardInterrupt, SystemExit])
 def test_keyboard_interrupt_and_system_exit_leave_the_loop(loop, name, failure):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     ours, peer = tcp_pair()
     made = []
 

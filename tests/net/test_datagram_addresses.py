@@ -35,8 +35,7 @@ class Pair(tuple):
 
 async def sent_to(make_address, host, local, options):
     """What becomes of a packet for an address made of a socket's port; and of one behind it."""
-    calls = HandlerCalls()
-    asyncio.get_running_loop().set_exception_handler(calls)
+    calls = HandlerCalls.of(asyncio.get_running_loop())
     with plain(1, host) as (peer,):
         port = peer.getsockname()[1]
         async with endpoint(local_addr=(local, 0), **options) as protocol:
@@ -153,8 +152,7 @@ UNIX = {
 
 
 async def sent_to_path(make_address, folder):
-    calls = HandlerCalls()
-    asyncio.get_running_loop().set_exception_handler(calls)
+    calls = HandlerCalls.of(asyncio.get_running_loop())
     path = folder / "peer"
     with contextlib.ExitStack() as stack:
         peers = []
@@ -293,8 +291,7 @@ def test_an_unnamed_peer_of_a_pair_is_no_address_to_send_to(run):
     """Its name is empty, so asyncio takes the socket for one without a peer."""
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         ours, peer = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         with peer:
             async with endpoint(sock=ours) as protocol:

@@ -46,8 +46,7 @@ def test_an_error_received_that_raises_is_reported_for_the_queue_and_raised_by_s
             raise ZeroDivisionError
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         async with full(tmp_path, Failing) as (protocol, peer, _):
             protocol.transport.sendto(b"more")
             peer.close()
@@ -90,8 +89,7 @@ def test_a_failing_connection_made_does_not_keep_the_endpoint_from_working(run):
             raise ZeroDivisionError
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         with plain() as (peer,):
             async with endpoint(Failing) as protocol:
                 peer.sendto(b"hello", address_of(protocol))
@@ -108,8 +106,7 @@ def test_a_connection_lost_that_raises_is_reported_and_the_socket_closed(run):
             raise ZeroDivisionError
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         async with endpoint(Failing) as protocol:
             sock = protocol.transport._sock
             protocol.transport.close()

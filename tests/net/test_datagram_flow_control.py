@@ -64,8 +64,7 @@ def test_flow_control_that_raises_is_reported_and_nothing_ends(run, tmp_path, na
     setattr(Failing, name, failing)
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         async with full(tmp_path, Failing) as (protocol, peer, sent):
             protocol.transport.set_write_buffer_limits(high=0)
             assert await taken(peer, sent) == [numbered(n) for n in range(sent)]

@@ -198,8 +198,7 @@ def test_an_exception_is_reported_as_of_the_callback_that_reads(run, callback):
     setattr(Failing, callback, failing)
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         with plain() as (sender,):
             address = sender.getsockname()
             async with endpoint(Failing, remote_addr=address) as protocol:

@@ -93,8 +93,7 @@ def test_all_kinds_of_bytes(run, tmp_path, data, bytes_of, queued):
 @pytest.mark.parametrize("queued", [False, True])
 def test_a_view_with_gaps_can_be_queued_and_not_sent(run, tmp_path, queued):
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         gaps = memoryview(b"a-b-c-")[::2]
         if queued:
             async with full(tmp_path) as (protocol, peer, sent):
@@ -186,8 +185,8 @@ def test_an_address_in_a_queue_that_does_something_when_it_is_dropped(run, tmp_p
             gone.append(self.transport.get_write_buffer_size())
 
     async def main():
-        calls = HandlerCalls()  # asyncio then calls connection_lost() twice and reports the second
-        asyncio.get_running_loop().set_exception_handler(calls)
+        # asyncio then calls connection_lost() twice and reports the second.
+        asyncio.get_running_loop().set_exception_handler(HandlerCalls())
         path = str(tmp_path / "peer")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as peer:
             peer.bind(path)

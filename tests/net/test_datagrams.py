@@ -118,8 +118,7 @@ def test_what_cannot_be_sent_is_told_to_error_received(run):
 
 async def end_after_sending_to(family, local, address):
     """Return what sendto() raises, what is reported, and what connection_lost() is called with."""
-    calls = HandlerCalls()
-    asyncio.get_running_loop().set_exception_handler(calls)
+    calls = HandlerCalls.of(asyncio.get_running_loop())
     protocol = await endpoint(family=family, local_addr=local)
     raised = None
     try:
@@ -216,8 +215,7 @@ def test_an_exception_in_datagram_received_is_reported_and_nothing_ends(run):
             raise ZeroDivisionError
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(
             Failing, local_addr=(LOOPBACK, 0)
         )

@@ -150,8 +150,7 @@ def test_create_connection_whose_connection_made_raises(run):
 
     async def main():
         loop = asyncio.get_running_loop()
-        calls = HandlerCalls()
-        loop.set_exception_handler(calls)
+        calls = HandlerCalls.of(loop)
         async with listening() as port, Guard():
             transport, _ = await loop.create_connection(Raises, LOOPBACK, port)
             transport.abort()

@@ -59,8 +59,7 @@ def test_a_call_soon_that_raises_while_events_are_handled_is_reported(loop_class
         loop.stop()
 
     loop = Loop()
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     ours, peer = tcp_pair()
     transport, _ = loop.run_until_complete(loop.create_connection(Protocol, sock=ours))
     if end == "data":
@@ -141,8 +140,7 @@ def test_connection_lost_is_called_before_the_socket_is_closed(run, fails):
                 raise ZeroDivisionError("connection_lost")
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         async with with_peer(Protocol) as (protocol, _):
             sock = protocol.transport.get_extra_info("socket")
             number = sock.fileno()

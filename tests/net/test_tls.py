@@ -214,8 +214,7 @@ def test_the_server_name_reaches_the_server(run, tls):
 async def failing_handshake(server_context, client_context, name):
     """Return the client's failure and what the server's side reports about it."""
     loop = asyncio.get_running_loop()
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
     accepting = Accepting()
     async with await loop.create_server(accepting, LOOPBACK, 0, ssl=server_context) as listener:
         failure = await outcome(
@@ -447,8 +446,7 @@ def test_an_exception_in_data_received_ends_the_connection(run, tls):
             raise ZeroDivisionError
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         async with secured(tls, Failing) as (near, far):
             far.transport.write(b"x")
             lost = await ended(near.lost)

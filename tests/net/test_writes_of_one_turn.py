@@ -30,8 +30,7 @@ def test_two_writes_in_data_received_arrive_whatever_follows(run, end):
                 getattr(self.transport, end)()
 
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         async with with_peer(Protocol) as (protocol, peer):
             peer.send(b"x")
             assert await take(peer, 10) == b"ab"

@@ -231,8 +231,7 @@ def test_run_coroutine_threadsafe_passes_an_exception(run):
 
 def test_an_exception_that_nobody_retrieves_is_reported(run):
     async def main():
-        calls = HandlerCalls()
-        asyncio.get_running_loop().set_exception_handler(calls)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
         task = asyncio.create_task(fail())
         await value(None, 5)
         del task
@@ -243,8 +242,7 @@ def test_an_exception_that_nobody_retrieves_is_reported(run):
 
 
 def test_a_pending_task_that_is_dropped_is_reported(loop, reports):
-    calls = HandlerCalls()
-    loop.set_exception_handler(calls)
+    calls = HandlerCalls.of(loop)
 
     async def wait():
         await loop.create_future()
