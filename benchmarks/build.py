@@ -128,7 +128,8 @@ def build(program: Program) -> Path:
     Raises BuildError with one sentence that helps.
     """
     sources = sorted(file for pattern in program.sources for file in HERE.glob(pattern))
-    headers = sorted({header for file in sources for header in file.parent.glob("*.h")})
+    folders = {HERE / "common", *(file.parent for file in sources)}
+    headers = sorted(header for folder in folders for header in folder.glob("*.h"))
     target = FOLDER / program.file_name
     stamp = FOLDER / f"{program.file_name}.digest"
     command = [*_compiler(), *FLAGS, *map(str, sources), "-o", str(target)]

@@ -1,7 +1,7 @@
 /* The floor of a task's switch: a coroutine that is sent None until it ends, and nothing
  * around it: no ready queue, no handle, no context. build.py builds it for the interpreter
  * that runs the benchmarks; workloads/tasks.py calls it. */
-#include <Python.h>
+#include "../common/module.h"
 
 /* drive(coroutine) -> what the coroutine returns. Whatever it yields is dropped, so that
  * each bare yield comes back at once. Borrows the coroutine; returns a new reference, or
@@ -23,22 +23,8 @@ static PyMethodDef METHODS[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot SLOTS[] = {
-#ifdef Py_GIL_DISABLED
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef MODULE = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "send",
-    .m_methods = METHODS,
-    .m_slots = SLOTS,
-};
-
 PyMODINIT_FUNC
 PyInit_send(void)
 {
-    return PyModuleDef_Init(&MODULE);
+    return module_of("send", METHODS);
 }

@@ -6,7 +6,8 @@
  * evaluation of Python code, then it is that code's. To be found there on every build, the
  * evaluation is entered by way of this file (PEP 523); so Python functions call each other
  * more slowly than usual, and the module's share is rather too small than too large. */
-#include <Python.h>
+#include "../common/module.h"
+
 #include <dlfcn.h>
 #include <execinfo.h>
 #include <signal.h>
@@ -128,22 +129,8 @@ static PyMethodDef METHODS[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot SLOTS[] = {
-#ifdef Py_GIL_DISABLED
-    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
-#endif
-    {0, NULL},
-};
-
-static struct PyModuleDef MODULE = {
-    PyModuleDef_HEAD_INIT,
-    .m_name = "stacks",
-    .m_methods = METHODS,
-    .m_slots = SLOTS,
-};
-
 PyMODINIT_FUNC
 PyInit_stacks(void)
 {
-    return PyModuleDef_Init(&MODULE);
+    return module_of("stacks", METHODS);
 }
