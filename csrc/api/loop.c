@@ -263,8 +263,7 @@ static PyType_Spec Loop_spec = {
 int
 loop_setup(PyObject *module, ModuleState *state)
 {
-    state->loop_type = module_add_type(module, &Loop_spec, NULL);
-    if (state->loop_type == NULL
+    if (module_add_type(module, &Loop_spec, NULL, &state->loop_type) < 0
         || module_add_methods(state->loop_type, loop_run_methods) < 0
         || module_add_methods(state->loop_type, loop_turn_methods) < 0) {
         return -1;

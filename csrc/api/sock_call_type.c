@@ -302,14 +302,13 @@ static PyType_Slot SockCall_slots[] = {
 static PyType_Spec SockCall_spec = {
     .name = "pyaio._core.SockCall",
     .basicsize = sizeof(SockCall),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = MODULE_TYPE_FLAGS | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = SockCall_slots,
 };
 
 int
 sock_call_setup(PyObject *module, ModuleState *state)
 {
-    state->sock_call_type = module_add_type(module, &SockCall_spec, NULL);
-    return state->sock_call_type == NULL ? -1 : 0;
+    return module_add_type(module, &SockCall_spec, NULL,
+                           &state->sock_call_type);
 }

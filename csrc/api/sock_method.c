@@ -187,15 +187,14 @@ static PyType_Slot SockMethod_slots[] = {
 static PyType_Spec SockMethod_spec = {
     .name = "pyaio._core.SockMethod",
     .basicsize = sizeof(SockMethod),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = MODULE_TYPE_FLAGS | Py_TPFLAGS_IMMUTABLETYPE
+             | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR,
     .slots = SockMethod_slots,
 };
 
 int
 sock_method_setup(PyObject *module, ModuleState *state)
 {
-    state->sock_method_type = module_add_type(module, &SockMethod_spec, NULL);
-    return state->sock_method_type == NULL ? -1 : 0;
+    return module_add_type(module, &SockMethod_spec, NULL,
+                           &state->sock_method_type);
 }

@@ -167,18 +167,12 @@ module_type_dealloc(PyObject *self)
     Py_DECREF(type);
 }
 
-PyTypeObject *
-module_add_type(PyObject *module, PyType_Spec *spec, PyObject *base)
+int
+module_add_type(PyObject *module, PyType_Spec *spec, PyObject *base,
+                PyTypeObject **type)
 {
-    PyObject *type = PyType_FromModuleAndSpec(module, spec, base);
-    if (type == NULL) {
-        return NULL;
-    }
-    if (PyModule_AddType(module, (PyTypeObject *)type) < 0) {
-        Py_DECREF(type);
-        return NULL;
-    }
-    return (PyTypeObject *)type;
+    *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, base);
+    return *type == NULL ? -1 : PyModule_AddType(module, *type);
 }
 
 PyObject *
@@ -198,4 +192,15 @@ module_import_base(const char *module, const char *name, Py_ssize_t reserved)
         return NULL;
     }
     return base;
+}
+
+int
+module_add_type_under(PyObject *module, PyType_Spec *spec,
+                      const char *base_module, const char *base_name,
+                      Py_ssize_t reserved, PyTypeObject **type)
+{
+    PyObject *base = module_import_base(base_module, base_name, reserved);
+    int err = base == NULL ? -1 : module_add_type(module, spec, base, type);
+    Py_XDECREF(base);
+    return err;
 }

@@ -331,10 +331,20 @@ int module_add_getset(PyTypeObject *type, PyGetSetDef *getset);
  * nothing to free but what their tp_clear lets go. */
 void module_type_dealloc(PyObject *self);
 
-/* Creates a heap type of the module under `base` (borrowed, may be NULL) and
- * adds it to the module by its name. New reference, NULL on failure. */
-PyTypeObject *module_add_type(PyObject *module, PyType_Spec *spec,
-                              PyObject *base);
+/* Of a type that only we make objects of. */
+#define MODULE_TYPE_FLAGS                                                     \
+    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC                                  \
+     | Py_TPFLAGS_DISALLOW_INSTANTIATION)
+
+/* Creates a heap type of the module under `base`, a class or a tuple of them
+ * (borrowed, may be NULL), and adds it to the module by its name. *type, a field of
+ * the state, owns it. -1 with an exception set. */
+int module_add_type(PyObject *module, PyType_Spec *spec, PyObject *base,
+                    PyTypeObject **type);
+/* The same under the class that module_import_base() finds. */
+int module_add_type_under(PyObject *module, PyType_Spec *spec,
+                          const char *base_module, const char *base_name,
+                          Py_ssize_t reserved, PyTypeObject **type);
 
 /* The asyncio class `name` of `module`, proved to fit into the `reserved`
  * bytes that our subclass leaves for it. New reference, NULL on failure. */

@@ -307,10 +307,6 @@ PyDoc_STRVAR(TimerHandle_doc,
              "What call_later() and call_at() return: an "
              "asyncio.TimerHandle.");
 
-#define HANDLE_FLAGS                                                          \
-    (Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC                                  \
-     | Py_TPFLAGS_DISALLOW_INSTANTIATION)
-
 static PyType_Slot Handle_slots[] = {
     {Py_tp_doc, (void *)Handle_doc},
     {Py_tp_dealloc, Handle_dealloc},
@@ -324,7 +320,7 @@ static PyType_Slot Handle_slots[] = {
 static PyType_Spec Handle_spec = {
     .name = "pyaio._core.Handle",
     .basicsize = sizeof(HandleObject),
-    .flags = HANDLE_FLAGS,
+    .flags = MODULE_TYPE_FLAGS,
     .slots = Handle_slots,
 };
 
@@ -341,7 +337,7 @@ static PyType_Slot ThreadSafeHandle_slots[] = {
 static PyType_Spec ThreadSafeHandle_spec = {
     .name = "pyaio._core._ThreadSafeHandle",
     .basicsize = sizeof(ThreadSafeHandleObject),
-    .flags = HANDLE_FLAGS,
+    .flags = MODULE_TYPE_FLAGS,
     .slots = ThreadSafeHandle_slots,
 };
 
@@ -358,7 +354,7 @@ static PyType_Slot TimerHandle_slots[] = {
 static PyType_Spec TimerHandle_spec = {
     .name = "pyaio._core.TimerHandle",
     .basicsize = sizeof(TimerHandleObject),
-    .flags = HANDLE_FLAGS,
+    .flags = MODULE_TYPE_FLAGS,
     .slots = TimerHandle_slots,
 };
 
@@ -380,43 +376,39 @@ base_has_our_places(PyTypeObject *base)
     return fits;
 }
 
-static PyTypeObject *
-handle_add_type(PyObject *module, PyType_Spec *spec, const char *base_name)
+static int
+handle_add_type(PyObject *module, PyType_Spec *spec, const char *base_name,
+                PyTypeObject **type)
 {
     PyObject *base =
         module_import_base("asyncio.events", base_name, HANDLE_BASE_SIZE);
-    if (base == NULL) {
-        return NULL;
+    int err = -1;
+    if (base != NULL && base_has_our_places((PyTypeObject *)base)) {
+        err = module_add_type(module, spec, base, type);
     }
-    if (!base_has_our_places((PyTypeObject *)base)) {
+    else if (base != NULL) {
         PyErr_Format(PyExc_ImportError,
                      "pyaio does not fit this Python: the slots of "
                      "asyncio.events.%s are not where they were",
                      base_name);
-        Py_DECREF(base);
-        return NULL;
     }
-    PyTypeObject *type = module_add_type(module, spec, base);
-    Py_DECREF(base);
-    return type;
+    Py_XDECREF(base);
+    return err;
 }
 
 int
 handle_setup(PyObject *module, ModuleState *state)
 {
-    state->handle_type = handle_add_type(module, &Handle_spec, "Handle");
-    if (state->handle_type == NULL) {
-        return -1;
-    }
-    state->timer_handle_type =
-        handle_add_type(module, &TimerHandle_spec, "TimerHandle");
-    if (state->timer_handle_type == NULL) {
+    if (handle_add_type(module, &Handle_spec, "Handle", &state->handle_type)
+            < 0
+        || handle_add_type(module, &TimerHandle_spec, "TimerHandle",
+                           &state->timer_handle_type)
+               < 0) {
         return -1;
     }
 #if PYAIO_THREADSAFE_HANDLES
-    state->threadsafe_handle_type =
-        handle_add_type(module, &ThreadSafeHandle_spec, "_ThreadSafeHandle");
-    return state->threadsafe_handle_type == NULL ? -1 : 0;
+    return handle_add_type(module, &ThreadSafeHandle_spec, "_ThreadSafeHandle",
+                           &state->threadsafe_handle_type);
 #else
     (void)ThreadSafeHandle_spec;
     return 0;

@@ -385,8 +385,7 @@ static PyType_Slot Datagram_slots[] = {
 static PyType_Spec Datagram_spec = {
     .name = "pyaio._core.DatagramTransport",
     .basicsize = sizeof(DatagramObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = MODULE_TYPE_FLAGS,
     .slots = Datagram_slots,
 };
 
@@ -426,8 +425,8 @@ datagram_setup(PyObject *module, ModuleState *state)
     if (bases == NULL) {
         return -1;
     }
-    state->datagram_type = module_add_type(module, &Datagram_spec, bases);
+    int err =
+        module_add_type(module, &Datagram_spec, bases, &state->datagram_type);
     Py_DECREF(bases);
-    return state->datagram_type == NULL ? -1
-                                        : add_max_size(state->datagram_type);
+    return err < 0 ? -1 : add_max_size(state->datagram_type);
 }

@@ -389,14 +389,13 @@ static PyType_Slot Listener_slots[] = {
 static PyType_Spec Listener_spec = {
     .name = "pyaio._core.Listener",
     .basicsize = sizeof(ListenerObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = MODULE_TYPE_FLAGS | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = Listener_slots,
 };
 
 int
 listener_setup(PyObject *module, ModuleState *state)
 {
-    state->listener_type = module_add_type(module, &Listener_spec, NULL);
-    return state->listener_type == NULL ? -1 : 0;
+    return module_add_type(module, &Listener_spec, NULL,
+                           &state->listener_type);
 }

@@ -387,29 +387,16 @@ static PyType_Slot WritePipe_slots[] = {PIPE_SLOTS(WritePipe)};
 static PyType_Spec ReadPipe_spec = {
     .name = "pyaio._core.ReadPipeTransport",
     .basicsize = sizeof(PipeObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = MODULE_TYPE_FLAGS,
     .slots = ReadPipe_slots,
 };
 
 static PyType_Spec WritePipe_spec = {
     .name = "pyaio._core.WritePipeTransport",
     .basicsize = sizeof(PipeObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = MODULE_TYPE_FLAGS,
     .slots = WritePipe_slots,
 };
-
-/* Under a class of asyncio.transports. New reference, NULL on failure. */
-static PyTypeObject *
-add_type(PyObject *module, PyType_Spec *spec, const char *base_name)
-{
-    PyObject *base =
-        module_import_base("asyncio.transports", base_name, PIPE_BASE_SIZE);
-    PyTypeObject *type = base ? module_add_type(module, spec, base) : NULL;
-    Py_XDECREF(base);
-    return type;
-}
 
 /* The most that one read takes. */
 static int
@@ -426,12 +413,16 @@ add_max_size(PyTypeObject *type)
 int
 pipe_setup(PyObject *module, ModuleState *state)
 {
-    state->read_pipe_type = add_type(module, &ReadPipe_spec, "ReadTransport");
-    if (state->read_pipe_type == NULL
-        || add_max_size(state->read_pipe_type) < 0) {
+    if (module_add_type_under(module, &ReadPipe_spec, "asyncio.transports",
+                              "ReadTransport", PIPE_BASE_SIZE,
+                              &state->read_pipe_type)
+            < 0
+        || add_max_size(state->read_pipe_type) < 0
+        || module_add_type_under(module, &WritePipe_spec, "asyncio.transports",
+                                 "_FlowControlMixin", PIPE_BASE_SIZE,
+                                 &state->write_pipe_type)
+               < 0) {
         return -1;
     }
-    state->write_pipe_type =
-        add_type(module, &WritePipe_spec, "_FlowControlMixin");
-    return state->write_pipe_type == NULL ? -1 : child_output_setup(state);
+    return child_output_setup(state);
 }

@@ -380,14 +380,12 @@ static PyType_Slot poller_slots[] = {
 static PyType_Spec poller_spec = {
     .name = "pyaio._core.Poller",
     .basicsize = sizeof(PollerObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION | Py_TPFLAGS_IMMUTABLETYPE,
+    .flags = MODULE_TYPE_FLAGS | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = poller_slots,
 };
 
 int
 poller_setup(PyObject *module, ModuleState *state)
 {
-    state->poller_type = module_add_type(module, &poller_spec, NULL);
-    return state->poller_type == NULL ? -1 : 0;
+    return module_add_type(module, &poller_spec, NULL, &state->poller_type);
 }

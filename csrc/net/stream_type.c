@@ -436,8 +436,7 @@ static PyType_Slot Stream_slots[] = {
 static PyType_Spec Stream_spec = {
     .name = "pyaio._core.SocketTransport",
     .basicsize = sizeof(StreamObject),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = MODULE_TYPE_FLAGS,
     .slots = Stream_slots,
 };
 
@@ -476,14 +475,10 @@ stream_add_constants(PyTypeObject *type)
 int
 stream_setup(PyObject *module, ModuleState *state)
 {
-    PyObject *base = module_import_base("asyncio.transports",
-                                        "_FlowControlMixin", STREAM_BASE_SIZE);
-    if (base == NULL) {
-        return -1;
-    }
-    state->stream_type = module_add_type(module, &Stream_spec, base);
-    Py_DECREF(base);
-    if (state->stream_type == NULL
+    if (module_add_type_under(module, &Stream_spec, "asyncio.transports",
+                              "_FlowControlMixin", STREAM_BASE_SIZE,
+                              &state->stream_type)
+            < 0
         || stream_add_constants(state->stream_type) < 0) {
         return -1;
     }

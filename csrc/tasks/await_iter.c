@@ -257,8 +257,7 @@ static PyType_Slot AwaitIter_slots[] = {
 static PyType_Spec AwaitIter_spec = {
     .name = "pyaio._core.AwaitIter",
     .basicsize = sizeof(AwaitIter),
-    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC
-             | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .flags = MODULE_TYPE_FLAGS,
     .slots = AwaitIter_slots,
 };
 

@@ -313,12 +313,7 @@ static PyType_Spec Future_spec = {
 int
 future_setup(PyObject *module, ModuleState *state)
 {
-    PyObject *base = module_import_base("asyncio", "Future", FUTURE_BASE_SIZE);
-    if (base == NULL) {
-        return -1;
-    }
-    state->future_type = module_add_type(module, &Future_spec, base);
-    Py_DECREF(base);
     state->wake_future = future_wake;
-    return state->future_type == NULL ? -1 : 0;
+    return module_add_type_under(module, &Future_spec, "asyncio", "Future",
+                                 FUTURE_BASE_SIZE, &state->future_type);
 }

@@ -370,13 +370,9 @@ static PyType_Spec Task_spec = {
 int
 task_setup(PyObject *module, ModuleState *state)
 {
-    PyObject *base = module_import_base("asyncio", "Task", FUTURE_BASE_SIZE);
-    if (base == NULL) {
-        return -1;
-    }
-    state->task_type = module_add_type(module, &Task_spec, base);
-    Py_DECREF(base);
-    if (state->task_type == NULL
+    if (module_add_type_under(module, &Task_spec, "asyncio", "Task",
+                              FUTURE_BASE_SIZE, &state->task_type)
+            < 0
         || module_add_methods(state->task_type, future_methods) < 0
         || module_add_getset(state->task_type, future_getset) < 0) {
         return -1;
