@@ -25,6 +25,14 @@
 #define PLATFORM_RARE
 #endif
 
+/* Of a struct that others begin like: what is written through one of them is read
+ * through the other, and the compiler must not think otherwise. */
+#ifdef __GNUC__
+#define PLATFORM_MAY_ALIAS __attribute__((may_alias))
+#else
+#define PLATFORM_MAY_ALIAS
+#endif
+
 /* Has the processor fetch what is at the address, which may be any. */
 #ifdef __GNUC__
 #define PLATFORM_PREFETCH(address) __builtin_prefetch(address)

@@ -5,22 +5,9 @@
 
 #include "base/compat.h"
 #include "base/errors.h"
-#include "engine/handle.h"
-#include "engine/report.h"
 #include "net/socket_options.h"
-#include "net/transport.h"
 
 /* ---- watching ---- */
-
-void
-datagram_update_watch(DatagramObject *self)
-{
-    if (self->watcher != NULL) {
-        watcher_set(self->watcher,
-                    (self->reading ? WATCH_READ : 0)
-                        | (self->write_armed ? WATCH_WRITE : 0));
-    }
-}
 
 static int
 datagram_on_ready(FdWatcher *watcher, int events)
@@ -36,20 +23,9 @@ datagram_on_ready(FdWatcher *watcher, int events)
     return err;
 }
 
-static int
-datagram_displace(FdWatcher *watcher)
-{
-    DatagramObject *self = (DatagramObject *)watcher->owner;
-    if (!self->closing) {
-        return transport_refuse_fd((PyObject *)self, watcher->fd);
-    }
-    watcher_drop(&self->watcher);
-    return 0;
-}
-
 static const WatcherOps datagram_watcher_ops = {
     .on_ready = datagram_on_ready,
-    .displace = datagram_displace,
+    .displace = transport_displace,
 };
 
 /* ---- the start ---- */
@@ -128,7 +104,6 @@ note_names(DatagramObject *self)
 static int
 datagram_init(DatagramObject *self, const DatagramParts *parts)
 {
-    Engine *engine = self->engine;
     int has_address = PyObject_IsTrue(parts->address);
     if (has_address < 0) {
         return -1;
@@ -140,19 +115,8 @@ datagram_init(DatagramObject *self, const DatagramParts *parts)
     if (self->extra == NULL || note_names(self) < 0) {
         return -1;
     }
-    self->context = PyContext_CopyCurrent();
-    if (self->context == NULL) {
-        return -1;
-    }
-    self->watcher = watcher_open(engine, self->fd, true, &datagram_watcher_ops,
-                                 (PyObject *)self);
-    if (self->watcher == NULL) {
-        return -1;
-    }
-    self->watcher->duplicate = true; /* dup() is at hand */
-    /* Reading starts right behind connection_made(). */
-    return transport_start_soon(engine, (PyObject *)self, self->protocol,
-                                parts->waiter);
+    return transport_begin((Transport *)self, &datagram_watcher_ops,
+                           parts->waiter);
 }
 
 /* Undoes a transport that could not be made. What may be scheduled already
@@ -213,19 +177,6 @@ datagram_error_received(DatagramObject *self)
 }
 
 int
-datagram_contain(DatagramObject *self, int err, const char *callback)
-{
-    if (err == 0) {
-        return 0;
-    }
-    char message[80];
-    PyOS_snprintf(message, sizeof(message),
-                  "Exception in callback DatagramTransport.%s()", callback);
-    return report_raised(self->engine, message, "transport", self, "protocol",
-                         self->protocol, NULL);
-}
-
-int
 datagram_fatal(DatagramObject *self, const char *message)
 {
     if (errors_is_exit()) {
@@ -233,8 +184,7 @@ datagram_fatal(DatagramObject *self, const char *message)
     }
     PyObject *exc = PyErr_GetRaisedException();
     PyErr_SetRaisedException(Py_NewRef(exc));
-    int err = report_raised(self->engine, message, "transport", self,
-                            "protocol", self->protocol, NULL);
+    int err = transport_report((Transport *)self, message);
     if (err == 0) {
         err = datagram_force_close(self, exc);
     }
@@ -248,7 +198,7 @@ static int
 schedule_lost(DatagramObject *self, PyObject *exc)
 {
     self->lost_writes++;
-    return transport_lose_soon(self->engine, (PyObject *)self, exc, NULL);
+    return transport_lose_soon((Transport *)self, exc);
 }
 
 int
@@ -305,7 +255,7 @@ datagram_finish(DatagramObject *self, PyObject *exc)
     self->lost_writes += self->lost_writes == 0;
     self->closing = true;
     self->reading = false;
-    int err = transport_tell_lost(self->engine, self->protocol, exc);
+    int err = transport_tell_lost((Transport *)self, exc);
     PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
     self->write_armed = false;
     err = transport_keep_first(raised, datagram_close_fd(self));

@@ -11,24 +11,10 @@
 #include "engine/watcher.h"
 #include "net/datagram_peers.h"
 #include "net/datagram_queue.h"
-#include "net/flow.h"
-
-/* Room for the fields of asyncio's _FlowControlMixin, as in net/stream.h. */
-#define DATAGRAM_BASE_SIZE 64
+#include "net/transport.h"
 
 typedef struct DatagramObject {
-    union {
-        PyObject ob_base;
-        char room[DATAGRAM_BASE_SIZE];
-    } base;
-    Engine *engine;          /* valid while `loop` is held */
-    PyObject *loop;          /* owned; NULL only while half made */
-    PyObject *protocol;      /* owned; NULL once connection_lost() is over */
-    PyObject *context;       /* owned: in which reads call the protocol */
-    PyObject *write_context; /* owned: the same for writes, or NULL */
-
-    FdWatcher *watcher; /* owned; NULL once closed */
-    int fd;             /* as it was when it has been closed */
+    TRANSPORT_HEAD;
     int family;
     PyObject *sock;    /* owned socket.socket, which owns the fd; NULL once
                           closed */
@@ -37,19 +23,10 @@ typedef struct DatagramObject {
     DatagramPeers peers;
 
     DatagramQueue queue;
-    Flow flow;              /* of queue.size */
     Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 
     bool has_address; /* `address` is true */
     bool connected;   /* the socket has a peer: nothing is sent elsewhere */
-    bool reading;     /* asks for read events */
-    bool write_armed; /* asks for write events */
-    bool closing;
-    bool paused; /* pause_reading() */
-
-    PyObject *extra; /* owned dict of get_extra_info() */
-    PyObject *dict;  /* owned __dict__, or NULL */
-    PyObject *weakrefs;
 } DatagramObject;
 
 /* What makes one; everything is borrowed, and may be None but for the first
@@ -72,9 +49,6 @@ PyObject *datagram_new(Engine *engine, const DatagramParts *parts);
 /* Behind connection_made(): begins to read, wakes the waiter (may be None). -1
  * with an exception set. */
 int datagram_start(DatagramObject *self, PyObject *waiter);
-/* Watches for what `reading` and `write_armed` say. The caller holds the
- * transport. */
-void datagram_update_watch(DatagramObject *self);
 /* close(): what is queued is sent first. -1 with an exception set. */
 int datagram_close(DatagramObject *self);
 /* Closes at once; connection_lost(exc) follows. `exc` is borrowed, may be
@@ -91,9 +65,6 @@ int datagram_fatal(DatagramObject *self, const char *message);
 /* The protocol's error_received() with the raised OSError. -1 with what that
  * raises. */
 int datagram_error_received(DatagramObject *self);
-/* Of what the protocol has raised in an event: reported in asyncio's words as
- * raised by its `callback`. 0, or -1 with what has to leave run_forever(). */
-int datagram_contain(DatagramObject *self, int err, const char *callback);
 
 /* datagram_read.c and datagram_send.c: on events of the watcher. 0, or -1 with
  * what has to leave run_forever(). */
@@ -102,6 +73,19 @@ int datagram_on_writable(DatagramObject *self);
 
 /* datagram_send.c. sendto(data, addr). -1 with an exception set. */
 int datagram_sendto(DatagramObject *self, PyObject *data, PyObject *address);
+
+static inline void
+datagram_update_watch(DatagramObject *self)
+{
+    transport_update_watch((Transport *)self);
+}
+
+/* What the protocol has raised in an event is reported. */
+static inline int
+datagram_contain(DatagramObject *self, int err, const char *callback)
+{
+    return transport_contain((Transport *)self, err, callback);
+}
 
 /* pause_writing() and resume_writing() where it is due. 0, or -1 with what has to
  * leave run_forever(). */

@@ -6,23 +6,9 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/platform.h"
-#include "engine/handle.h"
-#include "engine/report.h"
-#include "net/transport.h"
 #include "net/transport_log.h"
 
 /* ---- watching ---- */
-
-void
-pipe_update_watch(PipeObject *self)
-{
-    if (self->watcher != NULL) {
-        /* Does not fail: the fd is exclusive. */
-        watcher_set(self->watcher,
-                    (self->reading ? WATCH_READ : 0)
-                        | (self->write_armed ? WATCH_WRITE : 0));
-    }
-}
 
 /* One event, in the context that it belongs to (borrowed). */
 static int
@@ -32,7 +18,7 @@ run_event(PipeObject *self, PyObject *context, int (*on_event)(PipeObject *),
     Py_INCREF(context);
     int err = -1;
     if (PyContext_Enter(context) == 0) {
-        err = pipe_contain(self, on_event(self), name);
+        err = transport_contain((Transport *)self, on_event(self), name);
         if (PyContext_Exit(context) < 0) {
             err = -1;
         }
@@ -59,20 +45,9 @@ pipe_on_ready(FdWatcher *watcher, int events)
     return err;
 }
 
-static int
-pipe_displace(FdWatcher *watcher)
-{
-    PipeObject *self = (PipeObject *)watcher->owner;
-    if (!self->closing) {
-        return transport_refuse_fd((PyObject *)self, watcher->fd);
-    }
-    watcher_drop(&self->watcher);
-    return 0;
-}
-
 static const WatcherOps pipe_watcher_ops = {
     .on_ready = pipe_on_ready,
-    .displace = pipe_displace,
+    .displace = transport_displace,
 };
 
 /* ---- the start ---- */
@@ -131,13 +106,12 @@ is_childs_protocol(ModuleState *state, PyObject *protocol)
 static int
 pipe_init(PipeObject *self, const PipeParts *parts)
 {
-    Engine *engine = self->engine;
+    ModuleState *state = self->engine->state;
     self->protocol = Py_NewRef(parts->protocol);
-    self->of_child = is_childs_protocol(engine->state, parts->protocol);
+    self->of_child = is_childs_protocol(state, parts->protocol);
     self->extra = transport_extra(parts->extra);
     if (self->extra == NULL
-        || PyDict_SetItem(self->extra, STATE_NAME(engine->state, pipe),
-                          self->pipe)
+        || PyDict_SetItem(self->extra, STATE_NAME(state, pipe), self->pipe)
                < 0) {
         return -1;
     }
@@ -145,19 +119,8 @@ pipe_init(PipeObject *self, const PipeParts *parts)
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
-    self->context = PyContext_CopyCurrent();
-    if (self->context == NULL) {
-        return -1;
-    }
-    self->watcher = watcher_open(engine, self->fd, true, &pipe_watcher_ops,
-                                 (PyObject *)self);
-    if (self->watcher == NULL) {
-        return -1;
-    }
-    self->watcher->duplicate = true; /* the file is at hand for dup() */
-    /* Reading starts right behind connection_made(). */
-    return transport_start_soon(engine, (PyObject *)self, self->protocol,
-                                parts->waiter);
+    return transport_begin((Transport *)self, &pipe_watcher_ops,
+                           parts->waiter);
 }
 
 /* Undoes a transport that could not be made. What may be scheduled already
@@ -202,20 +165,6 @@ pipe_new(Engine *engine, const PipeParts *parts)
 /* ---- errors ---- */
 
 int
-pipe_contain(PipeObject *self, int err, const char *callback)
-{
-    if (err == 0) {
-        return 0;
-    }
-    char message[80];
-    PyOS_snprintf(message, sizeof(message), "Exception in callback %s.%s()",
-                  self->writes ? "WritePipeTransport" : "ReadPipeTransport",
-                  callback);
-    return report_raised(self->engine, message, "transport", self, "protocol",
-                         self->protocol, NULL);
-}
-
-int
 pipe_fatal(PipeObject *self, const char *message, bool usual)
 {
     if (errors_is_exit()) {
@@ -229,8 +178,7 @@ pipe_fatal(PipeObject *self, const char *message, bool usual)
     }
     else {
         PyErr_SetRaisedException(Py_NewRef(exc));
-        err = report_raised(self->engine, message, "transport", self,
-                            "protocol", self->protocol, NULL);
+        err = transport_report((Transport *)self, message);
     }
     if (err == 0) {
         err = pipe_force_close(self, exc);
@@ -245,7 +193,7 @@ static int
 schedule_lost(PipeObject *self, PyObject *exc)
 {
     self->ending = true;
-    return transport_lose_soon(self->engine, (PyObject *)self, exc, NULL);
+    return transport_lose_soon((Transport *)self, exc);
 }
 
 int
@@ -311,7 +259,7 @@ pipe_finish(PipeObject *self, PyObject *exc)
     self->reading = false;
     self->write_armed = false;
     write_queue_clear(&self->queue);
-    int err = transport_tell_lost(self->engine, self->protocol, exc);
+    int err = transport_tell_lost((Transport *)self, exc);
     PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
     err = transport_keep_first(raised, pipe_close_file(self));
     Py_CLEAR(self->reader.ref);

@@ -9,51 +9,28 @@
 
 #include "engine/engine.h"
 #include "engine/watcher.h"
-#include "net/flow.h"
 #include "net/stream_reader.h"
+#include "net/transport.h"
 #include "net/write_queue.h"
 
-/* Room for the fields of asyncio's _FlowControlMixin, the larger base: 56 bytes in
- * 3.11 to 3.13. Ours win over them. */
-#define PIPE_BASE_SIZE 64
-
 typedef struct PipeObject {
-    union {
-        PyObject ob_base;
-        char room[PIPE_BASE_SIZE];
-    } base;
-    Engine *engine;     /* valid while `loop` is held */
-    PyObject *loop;     /* owned */
-    PyObject *protocol; /* owned; NULL once connection_lost() is over */
-    PyObject *pipe;     /* owned file object, which owns the fd; NULL once it
-                           has been closed */
-    PyObject *extra;    /* owned dict of get_extra_info() */
+    TRANSPORT_HEAD;
+    PyObject *pipe; /* owned file object, which owns the fd; NULL once it
+                       has been closed */
     ReaderLink reader;
-    PyObject *context;       /* owned: in which reads call the protocol */
-    PyObject *write_context; /* owned: the same for writes, or NULL */
-
-    FdWatcher *watcher; /* owned; NULL once closed */
-    int fd;             /* as it was when it has been closed */
 
     ReadyEntry flush; /* queued in Engine.turn_end */
     WriteQueue queue;
     uint64_t wrote_in_turn; /* Engine.turn_id of the last write */
-    Flow flow;              /* of queue.size */
     Py_ssize_t lost_writes; /* how many came after the end or failed */
 
     bool writes;   /* the end that writes */
     bool of_child; /* of a pipe that subprocess has made: nobody else has it */
-    bool hears_close; /* the end that writes hears when the other is closed */
-    bool reading;     /* asks for read events; of a writing end: of that one */
-    bool write_armed; /* asks for write events */
+    bool hears_close; /* the end that writes hears when the other is closed,
+                         by `reading` */
     bool flush_queued;
-    bool paused;   /* pause_reading() */
-    bool closing;  /* nothing more is read or written but the queue */
     bool ending;   /* connection_lost() is scheduled or has been called */
     bool enlarged; /* of a child's pipe, by us */
-
-    PyObject *dict; /* owned __dict__, or NULL */
-    PyObject *weakrefs;
 } PipeObject;
 
 /* What makes a pipe transport; everything is borrowed. */
@@ -77,9 +54,6 @@ PyObject *pipe_new(Engine *engine, const PipeParts *parts);
 /* Behind connection_made(): begins to read, wakes the waiter (may be None). -1
  * with an exception set. */
 int pipe_start(PipeObject *self, PyObject *waiter);
-/* Watches for what `reading` and `write_armed` say. The caller holds the
- * transport. */
-void pipe_update_watch(PipeObject *self);
 /* close(): what is queued is written first. -1 with an exception set. */
 int pipe_close(PipeObject *self);
 /* Closes at once; connection_lost(exc) follows. `exc` is borrowed, may be
@@ -94,9 +68,6 @@ int pipe_close_file(PipeObject *self);
  * it is a usual one, the other end's doing, which only debug mode logs. 0, or -1 with
  * what has to leave run_forever(). */
 int pipe_fatal(PipeObject *self, const char *message, bool usual);
-/* Of what the protocol has raised in an event: reported in asyncio's words as
- * raised by `callback`. 0, or -1 with what has to leave run_forever(). */
-int pipe_contain(PipeObject *self, int err, const char *callback);
 
 /* pipe_read.c and pipe_write.c: on events of the watcher, in the context of the
  * event. -1 with what the protocol has raised. */
@@ -110,6 +81,12 @@ int pipe_write(PipeObject *self, PyObject *data);
  * as with asyncio. 0, or -1 with what has to leave run_forever(). */
 int pipe_send_gathered(PipeObject *self);
 extern const ReadyOps pipe_flush_ops;
+
+static inline void
+pipe_update_watch(PipeObject *self)
+{
+    transport_update_watch((Transport *)self);
+}
 
 /* pause_writing() and resume_writing() where it is due. 0, or -1 with what has to
  * leave run_forever(). */

@@ -1,12 +1,8 @@
 /* The pipe transports as Python sees them: methods, attributes, memory. Their work is
  * done by the other pipe files. */
-#include "base/compat.h"
 #include "base/errors.h"
-#include "base/members.h"
 #include "net/child_output.h"
 #include "net/pipe.h"
-#include "net/transport.h"
-#include "net/transport_log.h"
 
 /* ---- of both ends ---- */
 
@@ -14,24 +10,6 @@ static PyObject *
 Pipe_close(PipeObject *self, PyObject *Py_UNUSED(ignored))
 {
     return none_or_null(pipe_close(self));
-}
-
-static PyObject *
-Pipe_is_closing(PipeObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return PyBool_FromLong(self->closing);
-}
-
-static PyObject *
-Pipe_set_protocol(PipeObject *self, PyObject *args, PyObject *kwargs)
-{
-    return transport_set_protocol(&self->protocol, args, kwargs);
-}
-
-static PyObject *
-Pipe_get_protocol(PipeObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return or_none(self->protocol);
 }
 
 static PyObject *
@@ -84,54 +62,6 @@ Pipe_repr(PipeObject *self)
                                 state, self->fd, polls);
 }
 
-/* ---- of the end that reads ---- */
-
-static bool
-pipe_is_reading(PipeObject *self)
-{
-    return !self->closing && !self->paused;
-}
-
-static PyObject *
-Pipe_is_reading(PipeObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return PyBool_FromLong(pipe_is_reading(self));
-}
-
-static PyObject *
-Pipe_pause_reading(PipeObject *self, PyObject *Py_UNUSED(ignored))
-{
-    if (!pipe_is_reading(self)) {
-        Py_RETURN_NONE;
-    }
-    self->paused = true;
-    self->reading = false;
-    pipe_update_watch(self);
-    return none_or_null(transport_log(self->engine, (PyObject *)self, "debug",
-                                      "%r pauses reading"));
-}
-
-static PyObject *
-Pipe_resume_reading(PipeObject *self, PyObject *Py_UNUSED(ignored))
-{
-    if (self->closing || !self->paused) {
-        Py_RETURN_NONE;
-    }
-    /* From here on reads call the protocol in the context of who resumed. */
-    PyObject *context = PyContext_CopyCurrent();
-    if (context == NULL) {
-        return NULL;
-    }
-    PyObject *before = self->context;
-    self->context = context;
-    self->paused = false;
-    self->reading = true;
-    pipe_update_watch(self);
-    Py_DECREF(before); /* may call the program: last */
-    return none_or_null(transport_log(self->engine, (PyObject *)self, "debug",
-                                      "%r resumes reading"));
-}
-
 /* ---- of the end that writes ---- */
 
 static PyObject *
@@ -176,12 +106,6 @@ Pipe_get_write_buffer_size(PipeObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
-Pipe_get_write_buffer_limits(PipeObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return flow_get_limits(&self->flow);
-}
-
-static PyObject *
 Pipe_set_write_buffer_limits(PipeObject *self, PyObject *args,
                              PyObject *kwargs)
 {
@@ -221,13 +145,11 @@ Pipe_set_pipe(PipeObject *self, PyObject *value, void *Py_UNUSED(closure))
 }
 
 #define PIPE_FIELDS                                                           \
-    MEMBER_DICT, {"_loop", (getter)Pipe_get_loop, NULL, NULL, NULL},          \
+    TRANSPORT_FIELDS, {"_loop", (getter)Pipe_get_loop, NULL, NULL, NULL},     \
         MEMBER("_fileno", int, PipeObject, fd),                               \
-        MEMBER("_protocol", object, PipeObject, protocol),                    \
         {"_pipe", member_object, (setter)Pipe_set_pipe, NULL,                 \
          (void *)offsetof(PipeObject, pipe)},                                 \
-        MEMBER("_extra", object, PipeObject, extra),                          \
-        MEMBER("_closing", flag, PipeObject, closing)
+        MEMBER("_extra", object, PipeObject, extra)
 
 static PyGetSetDef ReadPipe_getset[] = {
     PIPE_FIELDS,
@@ -238,17 +160,8 @@ static PyGetSetDef ReadPipe_getset[] = {
 static PyGetSetDef WritePipe_getset[] = {
     PIPE_FIELDS,
     MEMBER("_conn_lost", count, PipeObject, lost_writes),
-    MEMBER("_protocol_paused", flag, PipeObject, flow.paused),
-    MEMBER("_high_water", size, PipeObject, flow.high_water),
-    MEMBER("_low_water", size, PipeObject, flow.low_water),
+    TRANSPORT_FLOW_FIELDS,
     {NULL, NULL, NULL, NULL, NULL},
-};
-
-static PyMemberDef Pipe_members[] = {
-    {"__dictoffset__", T_PYSSIZET, offsetof(PipeObject, dict), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(PipeObject, weakrefs),
-     READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
 };
 
 /* ---- memory ---- */
@@ -256,27 +169,17 @@ static PyMemberDef Pipe_members[] = {
 static int
 Pipe_traverse(PipeObject *self, visitproc visit, void *arg)
 {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->loop);
-    Py_VISIT(self->protocol);
     Py_VISIT(self->pipe);
-    Py_VISIT(self->extra);
     Py_VISIT(self->reader.ref);
-    Py_VISIT(self->context);
-    Py_VISIT(self->write_context);
-    Py_VISIT(self->dict);
-    return 0;
+    return transport_traverse((Transport *)self, visit, arg);
 }
 
-/* Leaves to the dealloc `loop`, which the end of the watcher needs, `pipe`, which
- * owns the fd, and the contexts. */
+/* Leaves `pipe`, which owns the fd, to the dealloc. */
 static int
 Pipe_clear(PipeObject *self)
 {
-    Py_CLEAR(self->protocol);
-    Py_CLEAR(self->extra);
     Py_CLEAR(self->reader.ref);
-    Py_CLEAR(self->dict);
+    transport_clear((Transport *)self);
     return 0;
 }
 
@@ -295,24 +198,17 @@ Pipe_finalize(PipeObject *self)
 }
 
 static void
-Pipe_dealloc(PipeObject *self)
+release(PyObject *self)
 {
-    if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
-        return; /* somebody has taken a reference */
-    }
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs((PyObject *)self);
-    }
-    Pipe_clear(self);
-    write_queue_clear(&self->queue);
-    Py_CLEAR(self->context);
-    Py_CLEAR(self->write_context);
-    Py_CLEAR(self->pipe);
-    Py_CLEAR(self->loop);
-    type->tp_free(self);
-    Py_DECREF(type);
+    PipeObject *pipe = (PipeObject *)self;
+    write_queue_clear(&pipe->queue);
+    Py_CLEAR(pipe->pipe);
+}
+
+static void
+Pipe_dealloc(PyObject *self)
+{
+    transport_dealloc(self, release);
 }
 
 /* ---- the types ---- */
@@ -320,11 +216,7 @@ Pipe_dealloc(PipeObject *self)
 /* Each follows the method of asyncio's transport of that name; the last two are
  * what the loop calls. */
 #define PIPE_METHODS                                                          \
-    METHOD_NOARGS(Pipe, is_closing,                                           \
-                  "True once it is closed, or is about to be."),              \
-        METHOD_KEYWORDS(Pipe, set_protocol, ", protocol",                     \
-                        "Have another protocol called from now on."),         \
-        METHOD_NOARGS(Pipe, get_protocol, "The protocol that is called."),    \
+    TRANSPORT_METHODS, TRANSPORT_SET_PROTOCOL,                                \
         METHOD_KEYWORDS(                                                      \
             Pipe, get_extra_info, ", name, default=None",                     \
             "What is known of the transport: 'pipe', its file object."),      \
@@ -337,10 +229,7 @@ Pipe_dealloc(PipeObject *self)
 
 static PyMethodDef ReadPipe_methods[] = {
     METHOD_NOARGS(Pipe, close, "Close the pipe."),
-    METHOD_NOARGS(Pipe, is_reading,
-                  "True unless reading is paused or has ended."),
-    METHOD_NOARGS(Pipe, pause_reading, "Read nothing until resume_reading()."),
-    METHOD_NOARGS(Pipe, resume_reading, "Read again after pause_reading()."),
+    TRANSPORT_READ_METHODS,
     PIPE_METHODS,
     {NULL, NULL, 0, NULL},
 };
@@ -357,12 +246,7 @@ static PyMethodDef WritePipe_methods[] = {
                   "Close the pipe, after all that is queued is written."),
     METHOD_NOARGS(Pipe, abort, "Close the pipe at once; drop what is queued."),
     METHOD_NOARGS(Pipe, get_write_buffer_size, "How many bytes are queued."),
-    METHOD_NOARGS(
-        Pipe, get_write_buffer_limits,
-        "At how many bytes writing is resumed and paused: (low, high)."),
-    METHOD_KEYWORDS(Pipe, set_write_buffer_limits, ", high=None, low=None",
-                    "Set at how many bytes writing is paused and resumed.\n\n"
-                    "ValueError unless high >= low >= 0."),
+    TRANSPORT_FLOW_METHODS(Pipe),
     PIPE_METHODS,
     {NULL, NULL, 0, NULL},
 };
@@ -379,7 +263,7 @@ PyDoc_STRVAR(WritePipe_doc,
         {Py_tp_finalize, Pipe_finalize}, {Py_tp_traverse, Pipe_traverse},     \
         {Py_tp_clear, Pipe_clear}, {Py_tp_repr, Pipe_repr},                   \
         {Py_tp_methods, kind##_methods}, {Py_tp_getset, kind##_getset},       \
-        {Py_tp_members, Pipe_members}, {0, NULL},
+        {Py_tp_members, Transport_members}, {0, NULL},
 
 static PyType_Slot ReadPipe_slots[] = {PIPE_SLOTS(ReadPipe)};
 static PyType_Slot WritePipe_slots[] = {PIPE_SLOTS(WritePipe)};
@@ -398,28 +282,16 @@ static PyType_Spec WritePipe_spec = {
     .slots = WritePipe_slots,
 };
 
-/* The most that one read takes. */
-static int
-add_max_size(PyTypeObject *type)
-{
-    PyObject *size = PyLong_FromLong(ENGINE_SCRATCH_SIZE);
-    int err = size == NULL
-                  ? -1
-                  : PyObject_SetAttrString((PyObject *)type, "max_size", size);
-    Py_XDECREF(size);
-    return err;
-}
-
 int
 pipe_setup(PyObject *module, ModuleState *state)
 {
     if (module_add_type_under(module, &ReadPipe_spec, "asyncio.transports",
-                              "ReadTransport", PIPE_BASE_SIZE,
+                              "ReadTransport", TRANSPORT_BASE_SIZE,
                               &state->read_pipe_type)
             < 0
-        || add_max_size(state->read_pipe_type) < 0
+        || transport_add_max_size(state->read_pipe_type) < 0
         || module_add_type_under(module, &WritePipe_spec, "asyncio.transports",
-                                 "_FlowControlMixin", PIPE_BASE_SIZE,
+                                 "_FlowControlMixin", TRANSPORT_BASE_SIZE,
                                  &state->write_pipe_type)
                < 0) {
         return -1;

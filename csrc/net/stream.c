@@ -14,17 +14,6 @@
 
 /* ---- watching ---- */
 
-void
-stream_update_watch(StreamObject *stream)
-{
-    if (stream->watcher != NULL) {
-        /* Does not fail: the fd is exclusive. */
-        watcher_set(stream->watcher,
-                    (stream->reading ? WATCH_READ : 0)
-                        | (stream->write_armed ? WATCH_WRITE : 0));
-    }
-}
-
 static int
 stream_on_ready(FdWatcher *watcher, int events)
 {
@@ -39,21 +28,9 @@ stream_on_ready(FdWatcher *watcher, int events)
     return err;
 }
 
-static int
-stream_displace(FdWatcher *watcher)
-{
-    StreamObject *stream = (StreamObject *)watcher->owner;
-    if (!stream->closing) {
-        return transport_refuse_fd((PyObject *)stream, watcher->fd);
-    }
-    stream->watcher = NULL;
-    watcher_close(watcher);
-    return 0;
-}
-
 static const WatcherOps stream_watcher_ops = {
     .on_ready = stream_on_ready,
-    .displace = stream_displace,
+    .displace = transport_displace,
 };
 
 /* ---- the start ---- */
@@ -189,13 +166,6 @@ stream_take_peer(StreamObject *stream, const SocketAddress *peer)
     }
     memcpy(stream->peer, peer, size);
     return 0;
-}
-
-PyObject *
-stream_copy_context(StreamObject *stream)
-{
-    return stream->own_context != NULL ? Py_NewRef(stream->own_context)
-                                       : PyContext_CopyCurrent();
 }
 
 static int
@@ -337,8 +307,7 @@ int
 stream_schedule_lost(StreamObject *stream, PyObject *exc)
 {
     stream->lost_writes++;
-    return transport_lose_soon(stream->engine, (PyObject *)stream, exc,
-                               stream->own_context);
+    return transport_lose_soon((Transport *)stream, exc);
 }
 
 int
@@ -399,8 +368,7 @@ stream_fatal(StreamObject *stream, const char *message)
     }
     else {
         PyErr_SetRaisedException(Py_NewRef(exc));
-        err = report_raised(stream->engine, message, "transport", stream,
-                            "protocol", stream->protocol, NULL);
+        err = transport_report((Transport *)stream, message);
     }
     if (err == 0 && !PyErr_GivenExceptionMatches(exc, PyExc_OSError)) {
         err = stream_send_gathered(stream); /* written before it failed */
@@ -462,7 +430,7 @@ int
 stream_finish(StreamObject *stream, PyObject *exc)
 {
     stream_let_go(stream);
-    int err = transport_tell_lost(stream->engine, stream->protocol, exc);
+    int err = transport_tell_lost((Transport *)stream, exc);
     PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
     stream_remember(stream);
     err = transport_keep_first(raised, stream_close_fd(stream));

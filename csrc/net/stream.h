@@ -11,34 +11,17 @@
 #include "base/sockaddr.h"
 #include "engine/engine.h"
 #include "engine/watcher.h"
-#include "net/flow.h"
 #include "net/stream_reader.h"
+#include "net/transport.h"
 #include "net/write_queue.h"
 
-/* Room for the fields of asyncio's _FlowControlMixin, the Transport that its
- * sendfile() insists on: 56 bytes in 3.11 to 3.13. Ours win over them. */
-#define STREAM_BASE_SIZE 64
-
 typedef struct StreamObject {
-    union {
-        PyObject ob_base;
-        char room[STREAM_BASE_SIZE];
-    } base;
-    Engine *engine;     /* valid while `loop` is held */
-    PyObject *loop;     /* owned */
-    PyObject *protocol; /* owned; NULL once connection_lost() is over */
+    TRANSPORT_HEAD;
     ReaderLink reader;
-    PyObject *server;        /* owned asyncio.Server that counts us, or NULL */
-    PyObject *own_context;   /* owned: in which all callbacks run, since
-                                   3.15; NULL: as follows */
-    PyObject *context;       /* owned: in which reads call the protocol */
-    PyObject *write_context; /* owned: the same for writes, or NULL */
-
-    FdWatcher *watcher; /* owned; NULL once closed */
-    int fd;             /* as it was when it has been closed */
+    PyObject *server; /* owned asyncio.Server that counts us, or NULL */
     int family, type, proto;
-    PyObject *sock; /* owned socket.socket, which then owns the fd;
-                                   NULL: the fd is ours */
+    PyObject *sock; /* owned socket.socket, which then owns the fd; NULL: the
+                       fd is ours */
 
     ReadyEntry start;       /* queued once, behind connection_made() */
     ReadyEntry flush;       /* queued in Engine.turn_end */
@@ -49,22 +32,14 @@ typedef struct StreamObject {
     uint64_t wrote_in_turn; /* Engine.turn_id of the last send */
     int64_t gathers_until;  /* in ns; 0: not above the high-water mark */
     size_t clock_due_at;    /* queue.size at which to ask for the time */
-    Flow flow;              /* of queue.size */
     Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 
-    bool buffered;    /* the protocol is a BufferedProtocol */
-    bool reading;     /* asks for read events */
-    bool write_armed; /* asks for write events */
+    bool buffered; /* the protocol is a BufferedProtocol */
     bool flush_queued;
-    bool closing;
-    bool paused;      /* pause_reading() */
     bool eof_written; /* write_eof() */
     bool finished;    /* the fd has been closed */
 
     SocketAddress *peer; /* owned, from accept(); or NULL */
-    PyObject *extra;     /* owned dict of get_extra_info(), or NULL */
-    PyObject *dict;      /* owned __dict__, or NULL */
-    PyObject *weakrefs;
 } StreamObject;
 
 /* What makes a stream; everything is borrowed but for the fd (see `sock`). */
@@ -91,11 +66,6 @@ not_none(PyObject *object)
 
 /* stream.c. Schedules connection_made(). New reference, NULL on failure. */
 PyObject *stream_new(Engine *engine, const StreamParts *parts);
-/* Watches for what `reading` and `write_armed` say. The caller holds the
- * stream. */
-void stream_update_watch(StreamObject *stream);
-/* The context for callbacks that are asked for now. New reference. */
-PyObject *stream_copy_context(StreamObject *stream);
 /* close(): what is queued is sent first. -1 with an exception set. */
 int stream_close(StreamObject *stream);
 /* Closes at once; connection_lost(exc) follows. `exc` is borrowed, may be
@@ -142,6 +112,18 @@ int stream_write_eof(StreamObject *stream);
 int stream_send_gathered(StreamObject *stream);
 extern const ReadyOps stream_flush_ops;
 
+static inline void
+stream_update_watch(StreamObject *stream)
+{
+    transport_update_watch((Transport *)stream);
+}
+
+static inline PyObject *
+stream_copy_context(StreamObject *stream)
+{
+    return transport_copy_context((Transport *)stream);
+}
+
 /* pause_writing() and resume_writing() where it is due. 0, or -1 with what has to
  * leave run_forever(). */
 static inline int
@@ -161,7 +143,6 @@ stream_flow_resume(StreamObject *stream)
 /* stream_info.c. */
 PyObject *stream_get_extra(StreamObject *stream, PyObject *name,
                            PyObject *fallback);
-PyObject *stream_repr(StreamObject *stream);
 /* Notes, before the fd is closed, what may be asked for afterwards. */
 void stream_remember(StreamObject *stream);
 

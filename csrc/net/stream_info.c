@@ -1,9 +1,8 @@
-/* What programs ask of a stream: get_extra_info() and repr().
+/* What programs ask of a stream: get_extra_info().
  *
  * asyncio asks the socket for everything when the transport is made; here each
  * thing is made when it is asked for, and noted before the fd is closed, so
  * that it can be asked for afterwards, too. */
-#include "base/compat.h"
 #include "net/socket_options.h"
 #include "net/stream.h"
 
@@ -136,31 +135,4 @@ stream_remember(StreamObject *stream)
         }
         Py_XDECREF(value);
     }
-}
-
-static PyObject *
-polling_info(StreamObject *stream)
-{
-    return PyUnicode_FromFormat(" read=%s write=<%s, bufsize=%zu>",
-                                stream->reading ? "polling" : "idle",
-                                stream->write_armed ? "polling" : "idle",
-                                stream->queue.size);
-}
-
-PyObject *
-stream_repr(StreamObject *stream)
-{
-    const char *state = stream->finished  ? " closed"
-                        : stream->closing ? " closing"
-                                          : "";
-    PyObject *polling = stream->finished || stream->engine->closed
-                            ? PyUnicode_FromString("")
-                            : polling_info(stream);
-    if (polling == NULL) {
-        return NULL;
-    }
-    PyObject *repr = PyUnicode_FromFormat("<%s%s fd=%d%U>", "SocketTransport",
-                                          state, stream->fd, polling);
-    Py_DECREF(polling);
-    return repr;
 }

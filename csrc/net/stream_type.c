@@ -2,10 +2,8 @@
  * is done by the other stream files. */
 #include "base/compat.h"
 #include "base/errors.h"
-#include "base/members.h"
 #include "net/stream.h"
 #include "net/stream_methods.h"
-#include "net/transport.h"
 
 static PyObject *
 Stream__call_connection_lost(StreamObject *self, PyObject *exc)
@@ -90,68 +88,12 @@ Stream__force_close(StreamObject *self, PyObject *exc)
 }
 
 static PyObject *
-Stream_is_closing(StreamObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return PyBool_FromLong(self->closing);
-}
-
-static bool
-stream_is_reading(StreamObject *stream)
-{
-    return !stream->closing && !stream->paused;
-}
-
-static PyObject *
-Stream_is_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return PyBool_FromLong(stream_is_reading(self));
-}
-
-static PyObject *
-Stream_pause_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
-{
-    if (stream_is_reading(self)) {
-        self->paused = true;
-        self->reading = false;
-        stream_update_watch(self);
-        return none_or_null(stream_log(self, "%r pauses reading"));
-    }
-    Py_RETURN_NONE;
-}
-
-static PyObject *
-Stream_resume_reading(StreamObject *self, PyObject *Py_UNUSED(ignored))
-{
-    if (self->closing || !self->paused) {
-        Py_RETURN_NONE;
-    }
-    /* From here on reads call the protocol in the context of who resumed. */
-    PyObject *context = stream_copy_context(self);
-    if (context == NULL) {
-        return NULL;
-    }
-    PyObject *before = self->context;
-    self->context = context;
-    self->paused = false;
-    self->reading = true;
-    stream_update_watch(self);
-    Py_DECREF(before); /* may call the program: last */
-    return none_or_null(stream_log(self, "%r resumes reading"));
-}
-
-static PyObject *
 Stream_set_protocol(StreamObject *self, PyObject *const *args,
                     Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *protocol =
         one_argument("set_protocol", "protocol", args, nargs, kwnames);
     return protocol ? none_or_null(stream_set_protocol(self, protocol)) : NULL;
-}
-
-static PyObject *
-Stream_get_protocol(StreamObject *self, PyObject *Py_UNUSED(ignored))
-{
-    return or_none(self->protocol);
 }
 
 static PyObject *
@@ -175,13 +117,6 @@ Stream_get_write_buffer_size(StreamObject *self, PyObject *Py_UNUSED(ignored))
         return NULL;
     }
     return PyLong_FromSize_t(self->queue.size);
-}
-
-static PyObject *
-Stream_get_write_buffer_limits(StreamObject *self,
-                               PyObject *Py_UNUSED(ignored))
-{
-    return flow_get_limits(&self->flow);
 }
 
 static PyObject *
@@ -273,65 +208,47 @@ Stream_get_loop(StreamObject *self, void *Py_UNUSED(closure))
 }
 
 static PyGetSetDef Stream_getset[] = {
-    MEMBER_DICT,
+    TRANSPORT_FIELDS,
+    TRANSPORT_FLOW_FIELDS,
     {"_sock", (getter)Stream_get_sock, NULL, NULL, NULL},
     {"_extra", (getter)Stream_get_extra, NULL, NULL, NULL},
-    MEMBER("_high_water", size, StreamObject, flow.high_water),
-    MEMBER("_low_water", size, StreamObject, flow.low_water),
     MEMBER("_sock_fd", int, StreamObject, fd),
     {"_loop", (getter)Stream_get_loop, NULL, NULL, NULL},
     MEMBER("_conn_lost", count, StreamObject, lost_writes),
-    MEMBER("_protocol", object, StreamObject, protocol),
     MEMBER("_server", object, StreamObject, server),
-    MEMBER("_closing", flag, StreamObject, closing),
     MEMBER("_paused", flag, StreamObject, paused),
     MEMBER("_eof", flag, StreamObject, eof_written),
-    MEMBER("_protocol_paused", flag, StreamObject, flow.paused),
     {NULL, NULL, NULL, NULL, NULL},
 };
 
-static PyMemberDef Stream_members[] = {
-    {"__dictoffset__", T_PYSSIZET, offsetof(StreamObject, dict), READONLY,
-     NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(StreamObject, weakrefs),
-     READONLY, NULL},
-    {NULL, 0, 0, 0, NULL},
-};
+static PyObject *
+Stream_repr(StreamObject *self)
+{
+    return transport_repr((Transport *)self, self->finished, self->queue.size);
+}
 
 /* ---- memory ---- */
 
 static int
 Stream_traverse(StreamObject *self, visitproc visit, void *arg)
 {
-    Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->loop);
-    Py_VISIT(self->protocol);
     Py_VISIT(self->reader.ref);
     Py_VISIT(self->server);
-    Py_VISIT(self->own_context);
-    Py_VISIT(self->context);
-    Py_VISIT(self->write_context);
     Py_VISIT(self->sock);
     Py_VISIT(self->waiter);
     Py_VISIT(self->empty_waiter);
-    Py_VISIT(self->extra);
-    Py_VISIT(self->dict);
-    return 0;
+    return transport_traverse((Transport *)self, visit, arg);
 }
 
-/* Leaves to the dealloc what methods use without a look whether it is there: the
- * loop and the contexts; and `sock`, which owns the fd. */
+/* Leaves `sock`, which owns the fd, to the dealloc. */
 static int
 Stream_clear(StreamObject *self)
 {
-    Py_CLEAR(self->protocol);
     Py_CLEAR(self->reader.ref);
     Py_CLEAR(self->server);
-    Py_CLEAR(self->write_context);
     Py_CLEAR(self->waiter);
     Py_CLEAR(self->empty_waiter);
-    Py_CLEAR(self->extra);
-    Py_CLEAR(self->dict);
+    transport_clear((Transport *)self);
     return 0;
 }
 
@@ -354,25 +271,18 @@ Stream_finalize(StreamObject *self)
 }
 
 static void
-Stream_dealloc(StreamObject *self)
+release(PyObject *self)
 {
-    if (PyObject_CallFinalizerFromDealloc((PyObject *)self) < 0) {
-        return; /* somebody has taken a reference */
-    }
-    PyTypeObject *type = Py_TYPE(self);
-    PyObject_GC_UnTrack(self);
-    if (self->weakrefs != NULL) {
-        PyObject_ClearWeakRefs((PyObject *)self);
-    }
-    Stream_clear(self);
-    write_queue_clear(&self->queue);
-    PyMem_Free(self->peer);
-    Py_CLEAR(self->own_context);
-    Py_CLEAR(self->context);
-    Py_CLEAR(self->sock);
-    Py_CLEAR(self->loop);
-    type->tp_free(self);
-    Py_DECREF(type);
+    StreamObject *stream = (StreamObject *)self;
+    write_queue_clear(&stream->queue);
+    PyMem_Free(stream->peer);
+    Py_CLEAR(stream->sock);
+}
+
+static void
+Stream_dealloc(PyObject *self)
+{
+    transport_dealloc(self, release);
 }
 
 PyDoc_STRVAR(Stream_doc,
@@ -394,26 +304,15 @@ static PyMethodDef Stream_methods[] = {
                   "Close the connection, after all that is queued is sent."),
     METHOD_NOARGS(Stream, abort,
                   "Close the connection at once; drop what is queued."),
-    METHOD_NOARGS(Stream, is_closing,
-                  "True once it is closed, or is about to be."),
-    METHOD_NOARGS(Stream, is_reading,
-                  "True unless reading is paused or has ended."),
-    METHOD_NOARGS(Stream, pause_reading,
-                  "Read nothing until resume_reading()."),
-    METHOD_NOARGS(Stream, resume_reading, "Read again after pause_reading()."),
+    TRANSPORT_METHODS,
+    TRANSPORT_READ_METHODS,
     METHOD_FASTCALL(Stream, set_protocol, ", protocol",
                     "Have another protocol called from now on."),
-    METHOD_NOARGS(Stream, get_protocol, "The protocol that is called."),
     METHOD_KEYWORDS(Stream, get_extra_info, ", name, default=None",
                     "What is known of the connection: 'socket', 'sockname', "
                     "'peername'."),
     METHOD_NOARGS(Stream, get_write_buffer_size, "How many bytes are queued."),
-    METHOD_NOARGS(
-        Stream, get_write_buffer_limits,
-        "At how many bytes writing is resumed and paused: (low, high)."),
-    METHOD_KEYWORDS(Stream, set_write_buffer_limits, ", high=None, low=None",
-                    "Set at how many bytes writing is paused and resumed.\n\n"
-                    "ValueError unless high >= low >= 0."),
+    TRANSPORT_FLOW_METHODS(Stream),
     METHOD_ONEARG(Stream, _force_close, ", exc",
                   "Close at once; connection_lost() gets the exception."),
     METHOD_ONEARG(Stream, _call_connection_lost, ", exc",
@@ -426,11 +325,11 @@ static PyMethodDef Stream_methods[] = {
 };
 
 static PyType_Slot Stream_slots[] = {
-    {Py_tp_doc, (void *)Stream_doc},   {Py_tp_dealloc, Stream_dealloc},
-    {Py_tp_finalize, Stream_finalize}, {Py_tp_traverse, Stream_traverse},
-    {Py_tp_clear, Stream_clear},       {Py_tp_repr, stream_repr},
-    {Py_tp_methods, Stream_methods},   {Py_tp_getset, Stream_getset},
-    {Py_tp_members, Stream_members},   {0, NULL},
+    {Py_tp_doc, (void *)Stream_doc},    {Py_tp_dealloc, Stream_dealloc},
+    {Py_tp_finalize, Stream_finalize},  {Py_tp_traverse, Stream_traverse},
+    {Py_tp_clear, Stream_clear},        {Py_tp_repr, Stream_repr},
+    {Py_tp_methods, Stream_methods},    {Py_tp_getset, Stream_getset},
+    {Py_tp_members, Transport_members}, {0, NULL},
 };
 
 static PyType_Spec Stream_spec = {
@@ -459,11 +358,7 @@ stream_add_constants(PyTypeObject *type)
                                          Py_True);
         }
         if (err == 0) {
-            PyObject *size = PyLong_FromLong(ENGINE_SCRATCH_SIZE);
-            err = size == NULL
-                      ? -1
-                      : PyObject_SetAttrString(object, "max_size", size);
-            Py_XDECREF(size);
+            err = transport_add_max_size(type);
         }
     }
     Py_XDECREF(native);
@@ -476,7 +371,7 @@ int
 stream_setup(PyObject *module, ModuleState *state)
 {
     if (module_add_type_under(module, &Stream_spec, "asyncio.transports",
-                              "_FlowControlMixin", STREAM_BASE_SIZE,
+                              "_FlowControlMixin", TRANSPORT_BASE_SIZE,
                               &state->stream_type)
             < 0
         || stream_add_constants(state->stream_type) < 0) {

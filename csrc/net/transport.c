@@ -1,5 +1,5 @@
-/* What all transports do alike: see transport.h. Called by net/stream*.c,
- * net/datagram*.c and net/pipe*.c. */
+/* The start and the end of a transport, as far as all are alike, and its watch on the
+ * fd. Called by net/stream*.c, net/datagram*.c and net/pipe*.c. */
 #include "net/transport.h"
 
 #include "base/compat.h"
@@ -21,23 +21,40 @@ transport_extra(PyObject *given)
     return Py_NewRef(given); /* as in asyncio: no copy */
 }
 
-int
-transport_start_soon(Engine *engine, PyObject *transport, PyObject *protocol,
-                     PyObject *waiter)
+/* Reading starts right behind connection_made(). */
+static int
+start_soon(Transport *self, PyObject *waiter)
 {
+    ModuleState *state = self->engine->state;
     PyObject *made =
-        PyObject_GetAttr(protocol, STATE_NAME(engine->state, connection_made));
+        PyObject_GetAttr(self->protocol, STATE_NAME(state, connection_made));
     PyObject *start =
-        made ? PyObject_GetAttr(transport, STATE_NAME(engine->state, _start))
+        made ? PyObject_GetAttr((PyObject *)self, STATE_NAME(state, _start))
              : NULL;
     int err = -1;
     if (start != NULL
-        && engine_call_soon(engine, made, transport, NULL) == 0) {
-        err = engine_call_soon(engine, start, waiter, NULL);
+        && engine_call_soon(self->engine, made, (PyObject *)self, NULL) == 0) {
+        err = engine_call_soon(self->engine, start, waiter, NULL);
     }
     Py_XDECREF(start);
     Py_XDECREF(made);
     return err;
+}
+
+int
+transport_begin(Transport *self, const WatcherOps *ops, PyObject *waiter)
+{
+    self->context = PyContext_CopyCurrent();
+    if (self->context == NULL) {
+        return -1;
+    }
+    self->watcher =
+        watcher_open(self->engine, self->fd, true, ops, (PyObject *)self);
+    if (self->watcher == NULL) {
+        return -1;
+    }
+    self->watcher->duplicate = true; /* dup() is at hand */
+    return start_soon(self, waiter);
 }
 
 int
@@ -52,76 +69,76 @@ transport_wake(ModuleState *state, PyObject *waiter)
     return result == NULL ? -1 : 0;
 }
 
-/* ---- methods ---- */
+/* ---- watching ---- */
 
+/* Somebody wants to watch the fd, which only one that is being closed lets go. */
 int
-transport_refuse_fd(PyObject *transport, int fd)
+transport_displace(FdWatcher *watcher)
 {
-    PyErr_Format(PyExc_RuntimeError,
-                 "File descriptor %d is used by transport %R", fd, transport);
-    return -1;
-}
-
-int
-transport_info_arguments(PyObject *args, PyObject *kwargs, PyObject **name,
-                         PyObject **fallback)
-{
-    static char *keywords[] = {"name", "default", NULL};
-    *fallback = Py_None;
-    return PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:get_extra_info",
-                                       keywords, name, fallback)
-               ? 0
-               : -1;
+    Transport *self = (Transport *)watcher->owner;
+    if (!self->closing) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "File descriptor %d is used by transport %R", watcher->fd,
+                     self);
+        return -1;
+    }
+    watcher_drop(&self->watcher);
+    return 0;
 }
 
 PyObject *
-transport_info(PyObject *extra, PyObject *name, PyObject *fallback)
+transport_copy_context(Transport *self)
 {
-    PyObject *value = extra ? PyDict_GetItemWithError(extra, name) : NULL;
-    if (value == NULL && PyErr_Occurred()) {
-        return NULL;
-    }
-    return Py_NewRef(value ? value : fallback);
+    return self->own_context != NULL ? Py_NewRef(self->own_context)
+                                     : PyContext_CopyCurrent();
 }
 
-PyObject *
-transport_set_protocol(PyObject **field, PyObject *args, PyObject *kwargs)
+/* ---- errors ---- */
+
+int
+transport_report(Transport *self, const char *message)
 {
-    static char *keywords[] = {"protocol", NULL};
-    PyObject *protocol;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:set_protocol", keywords,
-                                     &protocol)) {
-        return NULL;
+    return report_raised(self->engine, message, "transport", self, "protocol",
+                         self->protocol, NULL);
+}
+
+int
+transport_contain(Transport *self, int err, const char *callback)
+{
+    if (err == 0) {
+        return 0;
     }
-    Py_XSETREF(*field, Py_NewRef(protocol));
-    Py_RETURN_NONE;
+    char message[80];
+    PyOS_snprintf(message, sizeof(message), "Exception in callback %s.%s()",
+                  transport_class(self), callback);
+    return transport_report(self, message);
 }
 
 /* ---- the end ---- */
 
 int
-transport_lose_soon(Engine *engine, PyObject *transport, PyObject *exc,
-                    PyObject *context)
+transport_lose_soon(Transport *self, PyObject *exc)
 {
-    PyObject *method = PyObject_GetAttr(
-        transport, STATE_NAME(engine->state, _call_connection_lost));
+    PyObject *method =
+        PyObject_GetAttr((PyObject *)self, STATE_NAME(self->engine->state,
+                                                      _call_connection_lost));
     if (method == NULL) {
         return -1;
     }
-    int err = engine_call_soon(engine, method, exc, context);
+    int err = engine_call_soon(self->engine, method, exc, self->own_context);
     Py_DECREF(method);
     return err;
 }
 
 int
-transport_tell_lost(Engine *engine, PyObject *protocol, PyObject *exc)
+transport_tell_lost(Transport *self, PyObject *exc)
 {
+    PyObject *protocol = Py_XNewRef(self->protocol); /* may set another one */
     if (protocol == NULL) {
         return 0;
     }
-    Py_INCREF(protocol); /* the call may set another one */
     PyObject *result = PyObject_CallMethodOneArg(
-        protocol, STATE_NAME(engine->state, connection_lost), exc);
+        protocol, STATE_NAME(self->engine->state, connection_lost), exc);
     Py_DECREF(protocol);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
@@ -138,20 +155,4 @@ transport_keep_first(PyObject *first, int err)
     }
     PyErr_SetRaisedException(first);
     return -1;
-}
-
-void
-transport_finalize(PyObject *transport, int (*close)(PyObject *))
-{
-    PyObject *raised = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning(transport, 1, "unclosed transport %R", transport)
-        < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (close(transport) < 0) {
-        report_unraisable("an unclosed transport");
-    }
-    if (raised != NULL) {
-        PyErr_SetRaisedException(raised);
-    }
 }
