@@ -7,7 +7,6 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/platform.h"
-#include "engine/report.h"
 #include "net/datagram.h"
 
 #define SENDS 64 /* packets in a row, for fairness */
@@ -110,23 +109,6 @@ send_failed(DatagramObject *self)
 }
 
 /* ---- the queue ---- */
-
-static int
-arm_writer(DatagramObject *self)
-{
-    /* From here on the protocol is called in the context of whoever sent too
-     * much. */
-    PyObject *context = PyContext_CopyCurrent();
-    if (context == NULL) {
-        return -1;
-    }
-    PyObject *before = self->write_context;
-    self->write_context = context;
-    self->write_armed = true;
-    datagram_update_watch(self);
-    Py_XDECREF(before); /* may call the program: last */
-    return 0;
-}
 
 static int
 send_later(DatagramObject *self, PyObject *data, PyObject *address)
@@ -291,7 +273,7 @@ datagram_sendto(DatagramObject *self, PyObject *data, PyObject *address)
         if (sent != 0) {
             return sent > 0 ? 0 : send_failed(self);
         }
-        if (arm_writer(self) < 0) {
+        if (transport_arm_writer((Transport *)self) < 0) {
             return -1;
         }
     }

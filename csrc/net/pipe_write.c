@@ -72,25 +72,6 @@ write_queued(PipeObject *self)
 
 /* ---- the queue ---- */
 
-static int
-arm_writer(PipeObject *self)
-{
-    if (!self->write_armed) {
-        /* Flow control will call the protocol from here on: in the context
-         * of whoever wrote too much. */
-        PyObject *context = PyContext_CopyCurrent();
-        if (context == NULL) {
-            return -1;
-        }
-        PyObject *before = self->write_context;
-        self->write_context = context;
-        self->write_armed = true;
-        pipe_update_watch(self);
-        Py_XDECREF(before); /* may call the program: last */
-    }
-    return 0;
-}
-
 /* All has been written: the protocol may go on, or the transport ends. */
 static int
 on_drained(PipeObject *self)
@@ -116,8 +97,10 @@ flush_queue(PipeObject *self)
     if (ended != 0) {
         return ended < 0 ? -1 : 0;
     }
-    return write_queue_is_empty(&self->queue) ? on_drained(self)
-                                              : arm_writer(self);
+    if (write_queue_is_empty(&self->queue)) {
+        return on_drained(self);
+    }
+    return self->write_armed ? 0 : transport_arm_writer((Transport *)self);
 }
 
 int
@@ -279,7 +262,7 @@ write_now(PipeObject *self, PyObject *owner, const char *data, size_t size)
     if (write_queue_push(&self->queue, owner, data + written,
                          size - (size_t)written)
             < 0
-        || arm_writer(self) < 0) {
+        || transport_arm_writer((Transport *)self) < 0) {
         return -1;
     }
     return pipe_flow_pause(self);

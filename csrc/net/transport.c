@@ -71,6 +71,21 @@ transport_wake(ModuleState *state, PyObject *waiter)
 
 /* ---- watching ---- */
 
+int
+transport_arm_writer(Transport *self)
+{
+    PyObject *context = transport_copy_context(self);
+    if (context == NULL) {
+        return -1;
+    }
+    PyObject *before = self->write_context;
+    self->write_context = context;
+    self->write_armed = true;
+    transport_update_watch(self);
+    Py_XDECREF(before); /* may call the program: last */
+    return 0;
+}
+
 /* Somebody wants to watch the fd, which only one that is being closed lets go. */
 int
 transport_displace(FdWatcher *watcher)

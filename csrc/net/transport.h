@@ -68,6 +68,9 @@ transport_update_watch(Transport *self)
                         | (self->write_armed ? WATCH_WRITE : 0));
     }
 }
+/* What the socket has not taken waits for it: from here on the protocol is called in
+ * the context of whoever wrote too much. -1 with an exception set. */
+int transport_arm_writer(Transport *self);
 /* WatcherOps.displace. */
 int transport_displace(FdWatcher *watcher);
 /* The context for callbacks that are asked for now. New reference. */
