@@ -42,4 +42,23 @@ PyObject *member_int(PyObject *self, void *offset);
     {#name, (PyCFunction)(void (*)(void))prefix##_##name,                     \
      METH_VARARGS | METH_KEYWORDS, METHOD_DOC(name, parameters, text)}
 
+/* The one argument of a METHOD_FASTCALL, by position or by its name. Borrowed, or NULL
+ * with TypeError. */
+static inline PyObject *
+method_argument(const char *method, const char *name, PyObject *const *args,
+                Py_ssize_t nargs, PyObject *kwnames)
+{
+    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
+    if (nargs + named == 1
+        && (named == 0
+            || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
+                                                name)
+                   == 0)) {
+        return args[0];
+    }
+    PyErr_Format(PyExc_TypeError, "%s() takes exactly one argument: '%s'",
+                 method, name);
+    return NULL;
+}
+
 #endif

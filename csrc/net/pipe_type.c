@@ -68,17 +68,8 @@ static PyObject *
 Pipe_write(PipeObject *self, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
 {
-    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    if (nargs + named != 1
-        || (named == 1
-            && PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
-                                                "data")
-                   != 0)) {
-        PyErr_SetString(PyExc_TypeError,
-                        "write() takes exactly one argument: 'data'");
-        return NULL;
-    }
-    return none_or_null(pipe_write(self, args[0]));
+    PyObject *data = method_argument("write", "data", args, nargs, kwnames);
+    return data ? none_or_null(pipe_write(self, data)) : NULL;
 }
 
 static PyObject *

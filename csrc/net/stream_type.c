@@ -14,30 +14,11 @@ Stream__call_connection_lost(StreamObject *self, PyObject *exc)
     return none_or_null(stream_finish(self, exc));
 }
 
-/* The one argument of a method, by position or by its name. Borrowed, or NULL
- * with TypeError. */
-static PyObject *
-one_argument(const char *method, const char *name, PyObject *const *args,
-             Py_ssize_t nargs, PyObject *kwnames)
-{
-    Py_ssize_t named = kwnames == NULL ? 0 : PyTuple_GET_SIZE(kwnames);
-    if (nargs + named == 1
-        && (named == 0
-            || PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(kwnames, 0),
-                                                name)
-                   == 0)) {
-        return args[0];
-    }
-    PyErr_Format(PyExc_TypeError, "%s() takes exactly one argument: '%s'",
-                 method, name);
-    return NULL;
-}
-
 static PyObject *
 Stream_write(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
-    PyObject *data = one_argument("write", "data", args, nargs, kwnames);
+    PyObject *data = method_argument("write", "data", args, nargs, kwnames);
     return data ? none_or_null(stream_write_object(self, data)) : NULL;
 }
 
@@ -46,7 +27,7 @@ Stream_writelines(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
                   PyObject *kwnames)
 {
     PyObject *lines =
-        one_argument("writelines", "list_of_data", args, nargs, kwnames);
+        method_argument("writelines", "list_of_data", args, nargs, kwnames);
     return lines ? none_or_null(stream_write_lines(self, lines)) : NULL;
 }
 
@@ -92,7 +73,7 @@ Stream_set_protocol(StreamObject *self, PyObject *const *args,
                     Py_ssize_t nargs, PyObject *kwnames)
 {
     PyObject *protocol =
-        one_argument("set_protocol", "protocol", args, nargs, kwnames);
+        method_argument("set_protocol", "protocol", args, nargs, kwnames);
     return protocol ? none_or_null(stream_set_protocol(self, protocol)) : NULL;
 }
 
