@@ -134,21 +134,6 @@ on_drained(StreamObject *stream)
     return 0;
 }
 
-/* Flow control will call the protocol in the context of whoever wrote too much.
- * *before gets the one that was kept: to be dropped last, which may call the
- * program. -1 with an exception set. */
-static int
-keep_write_context(StreamObject *stream, PyObject **before)
-{
-    PyObject *context = stream_copy_context(stream);
-    if (context == NULL) {
-        return -1;
-    }
-    *before = stream->write_context;
-    stream->write_context = context;
-    return 0;
-}
-
 static void
 set_write_armed(StreamObject *stream, bool armed)
 {
@@ -156,19 +141,6 @@ set_write_armed(StreamObject *stream, bool armed)
         stream->write_armed = armed;
         stream_update_watch(stream);
     }
-}
-
-/* What write() could not send waits for the socket. */
-static int
-arm_writer(StreamObject *stream)
-{
-    PyObject *before;
-    if (keep_write_context(stream, &before) < 0) {
-        return -1;
-    }
-    set_write_armed(stream, true);
-    Py_XDECREF(before);
-    return 0;
 }
 
 /* The queue's bytes leave as far as the socket takes them. */
@@ -216,7 +188,7 @@ gather(StreamObject *stream)
         return 0;
     }
     PyObject *before;
-    if (keep_write_context(stream, &before) < 0) {
+    if (transport_keep_writer((Transport *)stream, &before) < 0) {
         return -1;
     }
     stream->flush_queued = true;
@@ -417,7 +389,7 @@ write_bytes(StreamObject *stream, PyObject *owner, const char *data,
     if (write_queue_push(&stream->queue, owner, data + sent,
                          size - (size_t)sent)
             < 0
-        || arm_writer(stream) < 0) {
+        || transport_arm_writer((Transport *)stream) < 0) {
         return -1;
     }
     return stream_flow_pause(stream);

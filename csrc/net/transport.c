@@ -72,17 +72,27 @@ transport_wake(ModuleState *state, PyObject *waiter)
 /* ---- watching ---- */
 
 int
-transport_arm_writer(Transport *self)
+transport_keep_writer(Transport *self, PyObject **before)
 {
     PyObject *context = transport_copy_context(self);
     if (context == NULL) {
         return -1;
     }
-    PyObject *before = self->write_context;
+    *before = self->write_context;
     self->write_context = context;
+    return 0;
+}
+
+int
+transport_arm_writer(Transport *self)
+{
+    PyObject *before;
+    if (transport_keep_writer(self, &before) < 0) {
+        return -1;
+    }
     self->write_armed = true;
     transport_update_watch(self);
-    Py_XDECREF(before); /* may call the program: last */
+    Py_XDECREF(before);
     return 0;
 }
 

@@ -68,8 +68,12 @@ transport_update_watch(Transport *self)
                         | (self->write_armed ? WATCH_WRITE : 0));
     }
 }
-/* What the socket has not taken waits for it: from here on the protocol is called in
- * the context of whoever wrote too much. -1 with an exception set. */
+/* From here on flow control calls the protocol in the context of who writes now.
+ * *before gets the one that was kept, owned: to be dropped last, which may call the
+ * program. -1 with an exception set. */
+int transport_keep_writer(Transport *self, PyObject **before);
+/* What the socket has not taken waits for it, in the context of who writes now. -1
+ * with an exception set. */
 int transport_arm_writer(Transport *self);
 /* WatcherOps.displace. */
 int transport_displace(FdWatcher *watcher);
