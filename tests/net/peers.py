@@ -207,6 +207,15 @@ async def take(sock, count):
     return bytes(data)
 
 
+def there_is(sock):
+    """What has come so far to a plain non-blocking socket."""
+    data = bytearray()
+    with contextlib.suppress(BlockingIOError):
+        while chunk := sock.recv(1 << 20):
+            data += chunk
+    return bytes(data)
+
+
 def fill(transport, chunk=b"\xaa" * (1 << 18)):
     """Write until more is queued than the high-water mark; return how much was written in all."""
     written = 0

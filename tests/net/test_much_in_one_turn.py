@@ -7,7 +7,7 @@ import time
 
 import pytest
 from helpers import HandlerCalls
-from peers import Recorder, ended, stream_and_peer, take, turns, until, with_peer
+from peers import Recorder, ended, stream_and_peer, take, there_is, turns, until, with_peer
 
 KIB = 1024
 CHUNK = b"x" * (100 * KIB)
@@ -43,15 +43,6 @@ async def write_some_soon(protocol):
     asyncio.get_running_loop().call_soon(lambda: written.append(write_some(protocol.transport)))
     await turns()
     return written[0]
-
-
-def there_is(peer):
-    """What has come so far."""
-    parts = []
-    with pytest.raises(BlockingIOError):
-        while True:
-            parts.append(peer.recv(1 << 20))
-    return b"".join(parts)
 
 
 def test_chunks_of_all_kinds_and_sizes_arrive_in_order(run):

@@ -9,7 +9,7 @@ from functools import partial
 
 import pytest
 from helpers import HandlerCalls, only_pyaio
-from peers import Recorder, ended, take, tcp_pair, turns, until, with_peer
+from peers import Recorder, ended, take, tcp_pair, there_is, turns, until, with_peer
 
 
 def write_two(transport):
@@ -164,14 +164,6 @@ async def in_one_turn(*callbacks):
         loop.call_soon(lambda callback=callback: results.append(callback()))
     await until(lambda: len(results) == len(callbacks))  # by a timer: nothing else is ready
     return results
-
-
-def there_is(peer):
-    """What has come so far."""
-    try:
-        return peer.recv(1 << 20)
-    except BlockingIOError:
-        return b""
 
 
 def test_what_is_written_while_nobody_else_waits_leaves_at_once(run):
