@@ -370,14 +370,26 @@ stream_fatal(StreamObject *stream, const char *message)
         PyErr_SetRaisedException(Py_NewRef(exc));
         err = transport_report((Transport *)stream, message);
     }
-    if (err == 0 && !PyErr_GivenExceptionMatches(exc, PyExc_OSError)) {
-        err = stream_send_gathered(stream); /* written before it failed */
-    }
     if (err == 0) {
         err = stream_force_close(stream, exc);
     }
     Py_DECREF(exc);
     return err;
+}
+
+int
+stream_program_failed(StreamObject *stream, const char *message)
+{
+    if (errors_is_exit()) {
+        return -1; /* sent when the turn ends */
+    }
+    PyObject *exc = PyErr_GetRaisedException();
+    if (stream_send_gathered(stream) < 0) {
+        Py_DECREF(exc);
+        return -1;
+    }
+    PyErr_SetRaisedException(exc);
+    return stream_fatal(stream, message);
 }
 
 int
@@ -437,6 +449,7 @@ stream_finish(StreamObject *stream, PyObject *exc)
     raised = err < 0 ? PyErr_GetRaisedException() : NULL;
     Py_CLEAR(stream->protocol);
     Py_CLEAR(stream->reader.ref);
+    Py_CLEAR(stream->write_context);
     int told =
         stream_detach_server(stream) < 0 ? -1 : tell_empty_waiter(stream);
     return transport_keep_first(raised, told);

@@ -83,6 +83,8 @@ int stream_detach_server(StreamObject *stream);
  * network's doing, any other is reported with `message`. 0, or -1 with the
  * exception that has to leave run_forever(). */
 int stream_fatal(StreamObject *stream, const char *message);
+/* The same of what the program has raised, which has written before: that is sent. */
+int stream_program_failed(StreamObject *stream, const char *message);
 /* Debug mode: logger.debug(format, stream). -1 with an exception set. */
 int stream_log(StreamObject *stream, const char *format);
 /* From now on events go to `protocol` (borrowed). -1 with an exception set. */

@@ -42,9 +42,9 @@ read_eof(StreamObject *stream)
     int keep_open = result == NULL ? -1 : PyObject_IsTrue(result);
     Py_XDECREF(result);
     if (keep_open < 0) {
-        return stream_fatal(stream,
-                            "Fatal error: protocol.eof_received() call "
-                            "failed.");
+        return stream_program_failed(
+            stream, "Fatal error: protocol.eof_received() call "
+                    "failed.");
     }
     if (!keep_open) {
         return stream_close(stream);
@@ -58,8 +58,8 @@ read_eof(StreamObject *stream)
 static int
 data_failed(StreamObject *stream)
 {
-    return stream_fatal(stream,
-                        "Fatal error: protocol.data_received() call failed.");
+    return stream_program_failed(
+        stream, "Fatal error: protocol.data_received() call failed.");
 }
 
 /* protocol.data_received() with a bytes object. */
@@ -68,7 +68,8 @@ data_received(StreamObject *stream, const char *bytes, Py_ssize_t size)
 {
     PyObject *data = PyBytes_FromStringAndSize(bytes, size);
     if (data == NULL) {
-        return stream_fatal(stream, "Fatal read error on socket transport");
+        return stream_program_failed(stream,
+                                     "Fatal read error on socket transport");
     }
     PyObject *result = stream_call_protocol(
         stream, STATE_NAME(stream->engine->state, data_received), data);
@@ -85,7 +86,8 @@ read_data(StreamObject *stream)
 {
     char *scratch = engine_scratch(stream->engine);
     if (scratch == NULL) {
-        return stream_fatal(stream, "Fatal read error on socket transport");
+        return stream_program_failed(stream,
+                                     "Fatal read error on socket transport");
     }
     ssize_t count = read_socket(stream, scratch, ENGINE_SCRATCH_SIZE);
     if (count <= 0) {
@@ -123,15 +125,17 @@ get_buffer(StreamObject *stream, Py_buffer *view, int *err)
     }
     if (length <= 0) {
         Py_XDECREF(buffer);
-        *err = stream_fatal(stream, "Fatal error: protocol.get_buffer() call "
-                                    "failed.");
+        *err = stream_program_failed(stream,
+                                     "Fatal error: protocol.get_buffer() call "
+                                     "failed.");
         return -1;
     }
     /* The interpreter's own conversion, for socket.recv_into()'s errors. */
     int ok = PyArg_Parse(buffer, "w*:recv_into", view);
     Py_DECREF(buffer); /* the view holds it */
     if (!ok) {
-        *err = stream_fatal(stream, "Fatal read error on socket transport");
+        *err = stream_program_failed(stream,
+                                     "Fatal read error on socket transport");
         return -1;
     }
     return 0;
@@ -148,8 +152,9 @@ buffer_updated(StreamObject *stream, ssize_t count)
              : NULL;
     Py_XDECREF(size);
     if (result == NULL) {
-        return stream_fatal(stream, "Fatal error: protocol.buffer_updated() "
-                                    "call failed.");
+        return stream_program_failed(stream,
+                                     "Fatal error: protocol.buffer_updated() "
+                                     "call failed.");
     }
     Py_DECREF(result);
     return 0;

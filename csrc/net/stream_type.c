@@ -74,7 +74,11 @@ Stream_set_protocol(StreamObject *self, PyObject *const *args,
 {
     PyObject *protocol =
         method_argument("set_protocol", "protocol", args, nargs, kwnames);
-    return protocol ? none_or_null(stream_set_protocol(self, protocol)) : NULL;
+    /* Who has written too much is the one to be paused. */
+    if (protocol == NULL || stream_send_gathered(self) < 0) {
+        return NULL;
+    }
+    return none_or_null(stream_set_protocol(self, protocol));
 }
 
 static PyObject *

@@ -16,7 +16,7 @@
 #include <uv.h>
 
 #define VECTORS 64 /* chunks in one sendmsg() */
-#define SENDS 16   /* sendmsg() calls in a row, for fairness */
+#define SENDS 16   /* sendmsg() calls of an event, for fairness */
 
 /* Above the high-water mark gathering goes on as long as it is quick, and to twelve
  * times the mark or so many bytes. Each send may wake the receiver, which costs as
@@ -77,14 +77,39 @@ write_failed(StreamObject *stream)
     return err;
 }
 
-/* Sends from the queue until it is empty or the socket is full. 0 or, after
- * the stream has been ended, 1; -1 with what has to leave run_forever(). */
+/* Calls in a context like that of the writer, who may not be there any more; with
+ * the raised exception, if there is one. Returns what the call returns, or -1 with an
+ * exception set. */
 static int
-send_queue(StreamObject *stream)
+in_writers_context(StreamObject *stream, int (*call)(StreamObject *))
+{
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *context = PyContext_Copy(stream->write_context);
+    if (context == NULL || PyContext_Enter(context) < 0) {
+        Py_XDECREF(context);
+        Py_XDECREF(raised);
+        return -1;
+    }
+    if (raised != NULL) {
+        PyErr_SetRaisedException(raised);
+    }
+    int err = call(stream);
+    if (PyContext_Exit(context) < 0) {
+        err = -1;
+    }
+    Py_DECREF(context);
+    return err;
+}
+
+/* Sends from the queue, by so many calls at the most, until it is empty or the socket
+ * is full. 0 or, after the stream has been ended, 1; -1 with what has to leave
+ * run_forever(). */
+static int
+send_queue(StreamObject *stream, int sends)
 {
     stream->wrote_in_turn = stream->engine->turn_id;
     stream->gathers_until = 0;
-    for (int i = 0; i < SENDS && !write_queue_is_empty(&stream->queue); i++) {
+    for (int i = 0; i < sends && !write_queue_is_empty(&stream->queue); i++) {
         struct iovec vectors[VECTORS];
         int count = write_queue_vectors(&stream->queue, vectors, VECTORS);
         size_t asked = 0;
@@ -93,7 +118,7 @@ send_queue(StreamObject *stream)
         }
         ssize_t sent = send_vectors(stream, vectors, count);
         if (sent < 0) {
-            return write_failed(stream) < 0 ? -1 : 1;
+            return in_writers_context(stream, write_failed) < 0 ? -1 : 1;
         }
         write_queue_consume(&stream->queue, (size_t)sent);
         if ((size_t)sent < asked) {
@@ -122,12 +147,7 @@ on_drained(StreamObject *stream)
         && transport_wake(stream->engine->state, stream->empty_waiter) < 0) {
         return -1;
     }
-    if (stream->closing) {
-        /* At once, as in asyncio: only a writable event drains a stream that
-         * is being closed, so no method of the stream is under way. */
-        return stream->lost_writes ? 0 : stream_finish(stream, Py_None);
-    }
-    if (stream->eof_written && send_eof(stream) < 0) {
+    if (!stream->closing && stream->eof_written && send_eof(stream) < 0) {
         return report_raised(stream->engine, "shutdown() failed", "transport",
                              stream, NULL);
     }
@@ -143,11 +163,11 @@ set_write_armed(StreamObject *stream, bool armed)
     }
 }
 
-/* The queue's bytes leave as far as the socket takes them. */
+/* The queue's bytes leave as far as the socket takes them in so many calls. */
 static int
-flush_queue(StreamObject *stream)
+flush_queue(StreamObject *stream, int sends)
 {
-    int ended = send_queue(stream);
+    int ended = send_queue(stream, sends);
     if (ended != 0) {
         return ended < 0 ? -1 : 0;
     }
@@ -161,6 +181,30 @@ flush_queue(StreamObject *stream)
     return on_drained(stream);
 }
 
+/* Of a stream that is being closed: only a writable event drains it, so that no method
+ * of the stream is under way, and it ends at once, as in asyncio. `err` is what that
+ * event has come to. */
+static int
+finish_if_drained(StreamObject *stream, int err)
+{
+    if (!stream->closing || stream->lost_writes
+        || !write_queue_is_empty(&stream->queue)) {
+        return err;
+    }
+    PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
+    return transport_keep_first(raised, stream_finish(stream, Py_None));
+}
+
+/* Once nobody waits for the socket: what his context holds is the program's to keep.
+ * May call the program. */
+static void
+forget_writer(StreamObject *stream)
+{
+    if (write_queue_is_empty(&stream->queue)) {
+        Py_CLEAR(stream->write_context);
+    }
+}
+
 int
 stream_on_writable(StreamObject *stream)
 {
@@ -170,32 +214,38 @@ stream_on_writable(StreamObject *stream)
     PyObject *context = Py_NewRef(stream->write_context);
     int err = -1;
     if (PyContext_Enter(context) == 0) {
-        err = flush_queue(stream);
+        err = finish_if_drained(stream, flush_queue(stream, SENDS));
         if (PyContext_Exit(context) < 0) {
             err = -1;
         }
     }
+    forget_writer(stream);
     Py_DECREF(context);
     return err;
 }
 
 /* ---- gathering ---- */
 
+/* Whoever fills an empty queue is the one in whose context the protocol is called: to
+ * be asked before the push, so that a queue with something in it has a context. As
+ * transport_keep_writer(). */
 static int
+keep_first_writer(StreamObject *stream, PyObject **before)
+{
+    *before = NULL;
+    return write_queue_is_empty(&stream->queue)
+               ? transport_keep_writer((Transport *)stream, before)
+               : 0;
+}
+
+static void
 gather(StreamObject *stream)
 {
-    if (stream->flush_queued || stream->write_armed) {
-        return 0;
+    if (!stream->flush_queued && !stream->write_armed) {
+        stream->flush_queued = true;
+        Py_INCREF(stream); /* dropped by flush_run() or _discard() */
+        engine_flush_later(stream->engine, &stream->flush);
     }
-    PyObject *before;
-    if (transport_keep_writer((Transport *)stream, &before) < 0) {
-        return -1;
-    }
-    stream->flush_queued = true;
-    Py_INCREF(stream); /* dropped by flush_run() or _discard() */
-    engine_flush_later(stream->engine, &stream->flush);
-    Py_XDECREF(before);
-    return 0;
 }
 
 static size_t
@@ -230,27 +280,14 @@ gathered_enough(StreamObject *stream)
     return now >= stream->gathers_until;
 }
 
-/* The socket has not taken what was gathered: pause_writing(), in a context like
- * that of the writer, who is not there any more. */
+/* The socket has not taken what was gathered. */
 static int
 pause_late(StreamObject *stream)
 {
     if (stream->queue.size <= stream->flow.high_water || stream->flow.paused) {
         return 0;
     }
-    PyObject *context = PyContext_Copy(stream->write_context);
-    if (context == NULL) {
-        return -1;
-    }
-    int err = PyContext_Enter(context);
-    if (err == 0) {
-        err = stream_flow_pause(stream);
-        if (PyContext_Exit(context) < 0) {
-            err = -1;
-        }
-    }
-    Py_DECREF(context);
-    return err;
+    return in_writers_context(stream, stream_flow_pause);
 }
 
 int
@@ -260,7 +297,7 @@ stream_send_gathered(StreamObject *stream)
         || stream->lost_writes) {
         return 0;
     }
-    return flush_queue(stream) < 0 ? -1 : pause_late(stream);
+    return flush_queue(stream, INT_MAX) < 0 ? -1 : pause_late(stream);
 }
 
 static StreamObject *
@@ -276,6 +313,7 @@ flush_run(ReadyEntry *entry, Engine *engine)
     stream->flush_queued = false;
     int err = report_contain(engine, stream_send_gathered(stream),
                              (PyObject *)stream);
+    forget_writer(stream);
     Py_DECREF(stream); /* taken by gather() */
     return err;
 }
@@ -327,12 +365,13 @@ write_is_lost(StreamObject *stream)
 }
 
 /* While others wait to run in this turn, and once a write of it has gone out. Outside
- * a turn nobody would flush. */
+ * a turn nobody would flush; of a stream that is being closed, a flush must not be what
+ * drains it. */
 static bool
 write_can_wait(StreamObject *stream)
 {
     Engine *engine = stream->engine;
-    return engine->in_turn
+    return engine->in_turn && !stream->closing
            && (stream->wrote_in_turn == engine->turn_id
                || !ready_is_empty(&engine->ready));
 }
@@ -346,7 +385,7 @@ send_if_much(StreamObject *stream)
         if (!gathered_enough(stream)) {
             return 0;
         }
-        if (flush_queue(stream) < 0) {
+        if (flush_queue(stream, INT_MAX) < 0) {
             return -1;
         }
     }
@@ -358,13 +397,16 @@ static int
 write_later(StreamObject *stream, PyObject *owner, const char *data,
             size_t size)
 {
-    if (write_queue_push(&stream->queue, owner, data, size) < 0) {
+    PyObject *before;
+    if (keep_first_writer(stream, &before) < 0) {
         return -1;
     }
-    if (gather(stream) < 0) {
-        return -1;
+    int err = write_queue_push(&stream->queue, owner, data, size);
+    if (err == 0) {
+        gather(stream);
     }
-    return send_if_much(stream);
+    Py_XDECREF(before); /* may call the program */
+    return err < 0 ? -1 : send_if_much(stream);
 }
 
 static int
@@ -386,13 +428,17 @@ write_bytes(StreamObject *stream, PyObject *owner, const char *data,
     if ((size_t)sent == size) {
         return 0;
     }
-    if (write_queue_push(&stream->queue, owner, data + sent,
-                         size - (size_t)sent)
-            < 0
-        || transport_arm_writer((Transport *)stream) < 0) {
+    PyObject *before;
+    if (keep_first_writer(stream, &before) < 0) {
         return -1;
     }
-    return stream_flow_pause(stream);
+    int err = write_queue_push(&stream->queue, owner, data + sent,
+                               size - (size_t)sent);
+    if (err == 0) {
+        set_write_armed(stream, true);
+    }
+    Py_XDECREF(before); /* may call the program */
+    return err < 0 ? -1 : stream_flow_pause(stream);
 }
 
 static int
@@ -454,7 +500,8 @@ stream_write_object(StreamObject *stream, PyObject *data)
     Py_buffer view;
     if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
         /* A view that is not contiguous: what send() would say. */
-        return stream_fatal(stream, "Fatal write error on socket transport");
+        return stream_program_failed(stream,
+                                     "Fatal write error on socket transport");
     }
     int err = view.len == 0
                   ? 0
@@ -569,16 +616,21 @@ static int
 write_own_lines(StreamObject *stream, PyObject *lines)
 {
     bool waits = write_can_wait(stream) || stream->write_armed;
-    if (push_lines(stream, lines) < 0) {
+    PyObject *before;
+    if (keep_first_writer(stream, &before) < 0) {
         return -1;
     }
-    if (write_queue_is_empty(&stream->queue)) {
-        return 0;
+    int err = push_lines(stream, lines);
+    bool some = !write_queue_is_empty(&stream->queue);
+    if (some) {
+        gather(stream);
     }
-    if (gather(stream) < 0) {
-        return -1;
+    Py_XDECREF(before); /* may call the program */
+    if (err < 0 || !some) {
+        forget_writer(stream);
+        return err;
     }
-    if (!waits && !stream->lost_writes && flush_queue(stream) < 0) {
+    if (!waits && !stream->lost_writes && flush_queue(stream, INT_MAX) < 0) {
         return -1;
     }
     return send_if_much(stream);

@@ -1,0 +1,258 @@
+"""What is gathered for the end of a turn is seen as if each write had been sent at once."""
+
+import asyncio
+import contextvars
+import gc
+import socket
+import weakref
+
+import pytest
+from helpers import HandlerCalls, only_pyaio
+from peers import (
+    Buffered,
+    Recorder,
+    ended,
+    reset,
+    take,
+    tcp_pair,
+    turns,
+    until,
+    with_peer,
+)
+
+MANY = 3000  # chunks: more than one event's worth of sendmsg() calls takes
+
+variable = contextvars.ContextVar("variable", default=None)
+
+
+async def while_others_wait(callback, context=None):
+    """Run the callback in a turn in which another one is still to run; return its result."""
+    loop = asyncio.get_running_loop()
+    results, others = [], []
+    loop.call_soon(lambda: results.append(callback()), context=context)
+    loop.call_soon(others.append, None)
+    await until(lambda: others)
+    return results[0]
+
+
+@pytest.mark.parametrize("end", ["abort", "close", "_force_close", "raise"])
+def test_of_many_chunks_none_is_lost_at_the_end(run, end):
+    async def main():
+        class Writing(Recorder):
+            def data_received(self, data):
+                for _ in range(MANY):
+                    self.transport.write(b"x")
+                if end == "raise":
+                    raise ZeroDivisionError("on purpose")
+                getattr(self.transport, end)(*[None] * (end == "_force_close"))
+
+        HandlerCalls.of(asyncio.get_running_loop())
+        async with with_peer(Writing) as (_, peer):
+            peer.send(b"-")
+            return len(await take(peer, MANY + 1))
+
+    assert run(main) == MANY
+
+
+def test_many_chunks_do_not_pause_while_the_socket_takes_more(run):
+    async def main():
+        async with with_peer() as (protocol, peer):
+
+            def write():
+                for _ in range(MANY):
+                    protocol.transport.write(b"x" * 100)
+
+            sock = protocol.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+            protocol.transport.set_write_buffer_limits(high=MANY * 50)
+            await while_others_wait(write)
+            assert protocol.transport.get_write_buffer_size() == 0
+            await take(peer, MANY * 100)
+            return protocol.events
+
+    assert run(main) == ["made", "lost"]
+
+
+@pytest.mark.parametrize("where", ["data_received", "eof_received", "buffer_updated"])
+def test_what_was_written_before_an_os_error_of_the_protocol_arrives(run, where):
+    async def main():
+        class Failing(Buffered if "buffer" in where else Recorder):
+            pass
+
+        def fail(self, *args):
+            self.transport.write(b"first,")
+            self.transport.write(b"second")
+            raise FileNotFoundError("on purpose")
+
+        setattr(Failing, where, fail)
+        calls = HandlerCalls.of(asyncio.get_running_loop())
+        async with with_peer(Failing) as (protocol, peer):
+            if where == "eof_received":
+                peer.shutdown(socket.SHUT_WR)
+            else:
+                peer.send(b"-")
+            got = await take(peer, 100)
+            lost = await ended(protocol.lost)
+            return got, type(lost), calls.exceptions
+
+    assert run(main) == (b"first,second", FileNotFoundError, [])
+
+
+def test_connection_lost_after_a_failed_write_is_called_in_the_context_of_the_writer(run):
+    class Noting(Recorder):
+        def connection_lost(self, exc):
+            self.events.append(variable.get())
+            super().connection_lost(exc)
+
+    async def main():
+        async with with_peer(Noting) as (protocol, peer):
+            protocol.transport.pause_reading()
+            reset(peer)
+            context = contextvars.copy_context()
+            context.run(variable.set, "the writer")
+
+            def write():
+                protocol.transport.write(b"x")
+                protocol.transport.write(b"y")
+
+            await while_others_wait(write, context)
+            assert isinstance(await ended(protocol.lost), ConnectionError)
+            return protocol.events
+
+    assert run(main) == ["made", "the writer", "lost"]
+
+
+class Value:
+    """Of which weak references tell when it has gone."""
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])
+def test_nothing_of_the_writer_is_kept_when_all_is_written(run, size):
+    async def main():
+        async with with_peer() as (protocol, peer):
+            value = Value()
+            gone = weakref.ref(value)
+            context = contextvars.copy_context()
+            context.run(variable.set, value)
+            await while_others_wait(lambda: protocol.transport.write(b"x" * size), context)
+            await take(peer, size)
+            await until(lambda: not protocol.transport.get_write_buffer_size())
+            await turns()
+            del value, context
+            gc.collect()
+            return gone()
+
+    assert run(main) is None
+
+
+def test_resume_writing_is_called_in_the_context_of_who_wrote_what_is_queued(run):
+    class Noting(Recorder):
+        def resume_writing(self):
+            self.events.append(variable.get())
+
+    async def main():
+        async with with_peer(Noting) as (protocol, peer):
+            transport = protocol.transport
+            size = 8 << 20
+
+            def in_context(value, data):
+                context = contextvars.copy_context()
+                context.run(variable.set, value)
+                context.run(transport.write, data)
+
+            def write():
+                in_context("first", b"x")
+                assert transport.get_write_buffer_size() == 0
+                in_context("second", bytes(size))
+
+            await while_others_wait(write)
+            await take(peer, size + 1)
+            await until(lambda: len(protocol.events) > 2)
+            return protocol.events[:]
+
+    assert run(main) == ["made", "pause", "second"]
+
+
+@pytest.mark.parametrize("call", ["get_write_buffer_size", "close"])
+def test_connection_lost_is_not_called_inside_of_what_resume_writing_calls(run, call):
+    resume_writing_of_a_closing_stream(run, call)
+
+
+# asyncio calls connection_lost() a second time, of a protocol that is None.
+@only_pyaio
+def test_connection_lost_is_not_called_inside_of_abort_in_resume_writing(run):
+    resume_writing_of_a_closing_stream(run, "abort")
+
+
+def resume_writing_of_a_closing_stream(run, call):
+    """It writes, and calls that method."""
+
+    class Closing(Recorder):
+        def resume_writing(self):
+            super().resume_writing()
+            self.transport.write(b"end")
+            getattr(self.transport, call)()
+            self.events.append("resumed")
+
+    async def main():
+        async with with_peer(Closing) as (protocol, peer):
+            size = 8 << 20
+            protocol.transport.set_write_buffer_limits(high=1, low=0)
+            protocol.transport.write(bytes(size))
+            protocol.transport.close()
+            got = await take(peer, size + 10)
+            await ended(protocol.lost)
+            assert got[size:] == b"end"
+            return protocol.events
+
+    assert run(main) == ["made", "pause", "resume", "resumed", "lost"]
+
+
+# asyncio calls the transport again and again, which finds that it has nothing to send.
+@only_pyaio
+def test_a_closing_stream_ends_although_resume_writing_has_left_the_loop(loop):
+    class Leaving(Recorder):
+        def resume_writing(self):
+            super().resume_writing()
+            raise KeyboardInterrupt
+
+    async def start():
+        ours, peer = tcp_pair()
+        _, protocol = await loop.create_connection(Leaving, sock=ours)
+        protocol.transport.set_write_buffer_limits(high=0)
+        protocol.transport.write(bytes(8 << 20))
+        protocol.transport.close()
+        return protocol, peer
+
+    protocol, peer = loop.run_until_complete(start())
+    reading = loop.create_task(take(peer, (8 << 20) + 1))
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(reading)
+    assert loop.run_until_complete(ended(protocol.lost)) is None
+    assert len(loop.run_until_complete(reading)) == 8 << 20
+    peer.close()
+    assert protocol.events == ["made", "pause", "resume", "lost"]
+
+
+def test_the_protocol_that_wrote_much_is_the_one_that_is_paused(run):
+    async def main():
+        async with with_peer() as (protocol, peer):
+            later = Recorder()
+
+            def write():
+                protocol.transport.write(b"-")
+                for _ in range(7):
+                    protocol.transport.write(bytes(100 * 1024))
+                protocol.transport.set_protocol(later)
+
+            sock = protocol.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            await while_others_wait(write)
+            await take(peer, 700 * 1024 + 1)
+            await until(lambda: later.events)
+            protocol.transport.abort()
+            await ended(later.lost)
+            protocol.lost.set_result(None)
+            return protocol.events, later.events
+
+    assert run(main) == (["made", "pause"], ["resume", "lost"])
