@@ -12,8 +12,10 @@
 #include "net/pipe.h"
 #include "net/transport_log.h"
 
+#include <limits.h>
+
 #define VECTORS 64 /* chunks in one writev() */
-#define WRITES 16  /* writev() calls in a row, for fairness */
+#define WRITES 16  /* writev() calls of an event, for fairness */
 
 /* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
 #define LOST_WRITES_WARNED 5
@@ -46,12 +48,13 @@ write_failed(PipeObject *self)
                       PyErr_ExceptionMatches(PyExc_OSError));
 }
 
-/* Writes from the queue until it is empty or the pipe is full. 0 or, after the
- * transport has been ended, 1; -1 with what has to leave run_forever(). */
+/* Writes from the queue, by so many calls at the most, until it is empty or the pipe is
+ * full. 0 or, after the transport has been ended, 1; -1 with what has to leave
+ * run_forever(). */
 static int
-write_queued(PipeObject *self)
+write_queued(PipeObject *self, int writes)
 {
-    for (int i = 0; i < WRITES && !write_queue_is_empty(&self->queue); i++) {
+    for (int i = 0; i < writes && !write_queue_is_empty(&self->queue); i++) {
         struct iovec vectors[VECTORS];
         int count = write_queue_vectors(&self->queue, vectors, VECTORS);
         size_t asked = 0;
@@ -89,11 +92,11 @@ on_drained(PipeObject *self)
     return 0;
 }
 
-/* The queue's bytes leave as far as the pipe takes them. */
+/* The queue's bytes leave as far as the pipe takes them in so many calls. */
 static int
-flush_queue(PipeObject *self)
+flush_queue(PipeObject *self, int writes)
 {
-    int ended = write_queued(self);
+    int ended = write_queued(self, writes);
     if (ended != 0) {
         return ended < 0 ? -1 : 0;
     }
@@ -112,7 +115,7 @@ pipe_on_writable(PipeObject *self)
         self->enlarged = true;
         platform_enlarge_pipe(self->fd, ENGINE_SCRATCH_SIZE);
     }
-    return flush_queue(self);
+    return flush_queue(self, WRITES);
 }
 
 int
@@ -157,7 +160,7 @@ pipe_send_gathered(PipeObject *self)
         || self->ending) {
         return 0;
     }
-    return flush_queue(self);
+    return flush_queue(self, INT_MAX);
 }
 
 static PipeObject *

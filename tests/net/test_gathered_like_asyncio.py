@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import gc
 import socket
+import sys
 import weakref
 
 import pytest
@@ -71,6 +72,25 @@ def test_many_chunks_do_not_pause_while_the_socket_takes_more(run):
             return protocol.events
 
     assert run(main) == ["made", "lost"]
+
+
+def test_many_chunks_for_a_child_are_not_lost_by_abort(run):
+    async def main():
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "import sys; print(len(sys.stdin.read()))",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for _ in range(MANY):
+            child.stdin.write(b"x")
+        child.stdin.transport.abort()
+        out = await child.stdout.read()
+        await child.wait()
+        return int(out)
+
+    assert run(main) == MANY
 
 
 @pytest.mark.parametrize("where", ["data_received", "eof_received", "buffer_updated"])
