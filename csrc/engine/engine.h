@@ -43,6 +43,7 @@ struct Engine {
     ReadyQueue ready;    /* runs in the next turn */
     ReadyQueue turn_end; /* flushes: run at the end of this turn, or before */
     int64_t flush_by;    /* clock, in ns, by which they are to have run */
+    int64_t flush_tick;  /* coarse clock, in ns, when the first was queued */
     bool flush_due;      /* they run behind the present entry */
     TimerHeap timers;
 
@@ -144,6 +145,8 @@ int engine_turn(Engine *engine);
 int engine_select(Engine *engine, int64_t wait);
 /* Runs what is in `fired`. As engine_run(). */
 int engine_run_fired(Engine *engine);
+/* Runs what is in `turn_end` now. As engine_run(). */
+int engine_flush(Engine *engine);
 
 /* Runs the entry at the end of this turn, or before that, between two others, when
  * many such entries have come or the first has waited for long. */

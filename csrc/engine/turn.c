@@ -65,9 +65,13 @@ poll_wait(Engine *engine, int64_t wait)
     if (engine->deaf && (wait < 0 || wait > DEAF_NS)) {
         wait = DEAF_NS;
     }
+    /* A turn around us waits, too: what another thread writes has to leave now. */
+    bool in_turn = engine->in_turn;
+    engine->in_turn = false;
     asleep_set(&engine->asleep, true);
     gil_wait(engine, wait < MAXIMUM_WAIT_NS ? wait : MAXIMUM_WAIT_NS);
     asleep_set(&engine->asleep, false);
+    engine->in_turn = in_turn;
     return backend_collect(engine);
 }
 
@@ -249,6 +253,7 @@ engine_flush_later(Engine *engine, ReadyEntry *entry)
     int64_t now = (int64_t)uv_hrtime();
     if (ready_is_empty(queue)) {
         engine->flush_by = now + FLUSH_NS;
+        engine->flush_tick = platform_coarse_ns();
     }
     ready_push(queue, entry);
     engine->flush_due = queue->count >= FLUSH_COUNT || now >= engine->flush_by;
@@ -266,8 +271,18 @@ run_queue(Engine *engine, ReadyQueue *queue)
     return 0;
 }
 
-static int
-run_flushes(Engine *engine)
+/* Whether they are to run behind the present entry. Where nothing more is written, the
+ * coarse clock is what tells that the first has waited for long. */
+static inline bool
+flush_is_due(Engine *engine)
+{
+    return engine->flush_due
+           || (!ready_is_empty(&engine->turn_end)
+               && platform_coarse_ns() != engine->flush_tick);
+}
+
+int
+engine_flush(Engine *engine)
 {
     engine_leave_last(engine);
     engine->flush_due = false;
@@ -286,7 +301,7 @@ run_ready(Engine *engine)
         if (entry->ops->run(entry, engine) < 0) {
             return -1; /* the rest stays for the next run */
         }
-        if (engine->flush_due && run_flushes(engine) < 0) {
+        if (flush_is_due(engine) && engine_flush(engine) < 0) {
             return -1;
         }
     }
@@ -384,7 +399,7 @@ run_ready_debug(Engine *engine)
         if (run_entry_debug(engine, ready_pop(&engine->ready)) < 0) {
             return -1;
         }
-        if (engine->flush_due && run_flushes(engine) < 0) {
+        if (flush_is_due(engine) && engine_flush(engine) < 0) {
             return -1;
         }
     }
@@ -396,7 +411,7 @@ static int
 turn_end(Engine *engine, int err)
 {
     PyObject *raised = PyErr_GetRaisedException();
-    int flushed = run_flushes(engine);
+    int flushed = engine_flush(engine);
     if (raised != NULL) {
         if (flushed < 0) {
             report_unraisable("the end of a turn");
@@ -489,8 +504,11 @@ engine_turn(Engine *engine)
 int
 engine_select(Engine *engine, int64_t wait)
 {
-    if (check_not_polling(engine) < 0 || run_flushes(engine) < 0) {
+    if (check_not_polling(engine) < 0 || engine_flush(engine) < 0) {
         return -1; /* what a turn around us has written must be out */
+    }
+    if (!ready_is_empty(&engine->turn_end)) {
+        wait = 0; /* their callbacks have written, too */
     }
     if (wait != 0 && ready_is_empty(&engine->fired) && engine->signals_due
         && signals_take(engine) < 0) {

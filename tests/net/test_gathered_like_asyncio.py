@@ -5,18 +5,23 @@ import contextvars
 import gc
 import socket
 import sys
+import threading
+import time
 import weakref
 
 import pytest
-from helpers import HandlerCalls, only_pyaio
+from helpers import PATIENCE, HandlerCalls, only_pyaio
 from peers import (
     Buffered,
     Recorder,
     ended,
+    finish,
     reset,
     take,
     tcp_pair,
+    there_is,
     turns,
+    unix_pair,
     until,
     with_peer,
 )
@@ -254,6 +259,25 @@ def test_a_closing_stream_ends_although_resume_writing_has_left_the_loop(loop):
     assert protocol.events == ["made", "pause", "resume", "lost"]
 
 
+def test_what_was_written_leaves_while_others_compute(run):
+    async def main():
+        async with with_peer() as (protocol, peer):
+            loop = asyncio.get_running_loop()
+            seen = []
+
+            def compute():
+                time.sleep(0.02)
+                seen.append(there_is(peer))
+
+            loop.call_soon(protocol.transport.write, b"x")
+            for _ in range(5):
+                loop.call_soon(compute)
+            await until(lambda: len(seen) == 5)
+            return seen[:3]
+
+    assert b"".join(run(main)) == b"x"
+
+
 def test_the_protocol_that_wrote_much_is_the_one_that_is_paused(run):
     async def main():
         async with with_peer() as (protocol, peer):
@@ -276,3 +300,71 @@ def test_the_protocol_that_wrote_much_is_the_one_that_is_paused(run):
             return protocol.events, later.events
 
     assert run(main) == (["made", "pause"], ["resume", "lost"])
+
+
+def test_another_thread_writes_while_a_turn_in_a_turn_waits(loop):
+    ours, peer = tcp_pair()
+    transport, _ = loop.run_until_complete(loop.create_connection(asyncio.Protocol, sock=ours))
+    seen = []
+
+    def write_twice():
+        time.sleep(0.05)  # until the loop waits
+        for data in b"2", b"3":
+            transport.write(data)
+        seen.append(there_is(peer))
+        loop.call_soon_threadsafe(loop.stop)
+
+    def turn():
+        thread = threading.Thread(target=write_twice)
+        thread.start()
+        transport.write(b"1")
+        loop._run_once()
+        thread.join()
+
+    loop.call_soon(turn)
+    loop.run_forever()
+    transport.close()
+    peer.close()
+    loop.run_until_complete(asyncio.sleep(0))
+    assert seen == [b"123"]
+
+
+def test_a_wait_inside_of_a_turn_does_not_hold_back_what_pause_writing_writes(run):
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with with_peer() as (second, second_peer):
+            seen = bytearray()
+
+            class Telling(Recorder):
+                def pause_writing(self):
+                    super().pause_writing()
+                    for data in b"1", b"2":
+                        second.transport.write(data)
+
+            def read():
+                second_peer.settimeout(PATIENCE)
+                while len(seen) < 2:
+                    seen.extend(second_peer.recv(2))
+                loop.call_soon_threadsafe(int)
+
+            ours, full = unix_pair()  # which takes no more until somebody reads
+            _, first = await loop.create_connection(Telling, sock=ours)
+
+            def callback():
+                thread = threading.Thread(target=read)
+                thread.start()
+                first.transport.write(bytes(600 * 1024))
+                give_up = time.monotonic() + PATIENCE
+                while len(seen) < 2 and time.monotonic() < give_up:
+                    loop._selector.select(PATIENCE)
+                hung = time.monotonic() >= give_up
+                loop._selector.select(0)
+                thread.join()
+                return hung
+
+            assert not await while_others_wait(callback)
+            await finish(first)
+            full.close()
+        return bytes(seen)
+
+    assert run(main) == b"12"
