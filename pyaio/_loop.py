@@ -28,7 +28,15 @@ from pyaio._children import Children
 from pyaio._executor import follow
 from pyaio._views import ReadyView, ScheduledView, SelectorView
 
-os.register_at_fork(after_in_child=_core._after_fork)
+
+def _before_fork() -> None:
+    """Send what the running turn has gathered: the child would send it a second time."""
+    loop = events._get_running_loop()
+    if isinstance(loop, Loop):
+        loop._send_gathered()
+
+
+os.register_at_fork(before=_before_fork, after_in_child=_core._after_fork)
 
 #: asyncio's own: whoever has put another in its place is to be asked.
 _RUN_IN_EXECUTOR: Any = BaseEventLoop.run_in_executor

@@ -98,6 +98,12 @@ Loop__run_fired(LoopObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+Loop__send_gathered(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return none_or_null(engine_flush(&self->engine));
+}
+
+static PyObject *
 Loop__process_events(LoopObject *self, PyObject *Py_UNUSED(events))
 {
     Engine *engine = &self->engine;
@@ -299,6 +305,9 @@ PyDoc_STRVAR(select_doc,
 PyDoc_STRVAR(process_events_doc,
              "_process_events($self, events, /)\n--\n\n"
              "Make what the last _select() has found ready.");
+PyDoc_STRVAR(send_gathered_doc,
+             "_send_gathered($self, /)\n--\n\n"
+             "Send what the transports have gathered in the running turn.");
 PyDoc_STRVAR(run_fired_doc,
              "_run_fired($self, /)\n--\n\n"
              "Run the callbacks of what the last _select() has found.");
@@ -328,6 +337,7 @@ PyMethodDef loop_turn_methods[] = {
     METHOD(_run_once, METH_NOARGS, run_once_doc),
     METHOD(_select, METH_O, select_doc),
     METHOD(_process_events, METH_O, process_events_doc),
+    METHOD(_send_gathered, METH_NOARGS, send_gathered_doc),
     METHOD(_run_fired, METH_NOARGS, run_fired_doc),
     METHOD(_poll_natively, METH_O, poll_natively_doc),
     METHOD(_watched_fds, METH_NOARGS, watched_fds_doc),

@@ -177,6 +177,42 @@ loop.close()
     assert (code, out, err) == (0, "child 0\nparent b'hello' 42\n", "")
 
 
+def test_what_a_callback_has_written_before_it_forks_is_sent_once(child):
+    body = """
+import asyncio
+import socket
+
+near, far = socket.socketpair()
+made = loop.create_connection(asyncio.Protocol, sock=near)
+transport, _ = loop.run_until_complete(made)
+
+def write_and_fork():
+    for data in b"a", b"b":
+        transport.write(data)
+    pid = os.fork()
+    if pid == 0:
+        sys.exit(0)
+    reap(pid)
+    loop.stop()
+
+loop.call_soon(write_and_fork)
+parent = os.getpid()
+try:
+    loop.run_forever()
+except SystemExit:
+    assert os.getpid() != parent
+    sys.stdout.flush()
+    os._exit(0)
+transport.close()
+loop.call_soon(loop.stop)
+loop.run_forever()
+print(b"".join(iter(lambda: far.recv(10), b"")))
+far.close()
+loop.close()
+"""
+    assert run_forking(child, body) == (0, "child 0\nb'ab'\n", "")
+
+
 def test_no_loop_is_running_in_a_child_forked_in_a_callback(child):
     body = """
 def fork():
