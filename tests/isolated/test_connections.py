@@ -89,6 +89,99 @@ else:
     assert out == ["True"]
 
 
+BURST = """
+def burst(address, count):
+    socks = []
+    for _ in range(count):
+        sock = socket.socket()
+        sock.setblocking(False)
+        sock.connect_ex(address)
+        socks.append(sock)
+    return socks
+
+async def ready(loop, condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+"""
+
+
+def test_a_thousand_connects_in_one_burst_are_all_served(measured):
+    """The loop does not turn while they connect: all wait in the queue of the listener."""
+    out = measured(
+        PRELUDE
+        + BURST
+        + """
+async def main():
+    loop = asyncio.get_running_loop()
+    made, lost = [], []
+    class Server(Echo):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            made.append(transport)
+        def connection_lost(self, exc):
+            lost.append(exc)
+    server = await loop.create_server(Server, "127.0.0.1", 0, backlog=1100)
+    address = server.sockets[0].getsockname()
+    socks = burst(address, 1000)
+    for i, sock in enumerate(socks):
+        await loop.sock_sendall(sock, b"%d" % i)
+    for i, sock in enumerate(socks):
+        assert await loop.sock_recv(sock, 100) == b"%d" % i
+    assert len(made) == 1000
+    for sock in socks:
+        sock.close()
+    await ready(loop, lambda: len(lost) == 1000)
+    server.close()
+    await server.wait_closed()
+
+if measure.allow_descriptors(2200):
+    steady(main, 1000, warm=2, rounds=3)
+    print("done")
+else:
+    print("too few descriptors")
+"""
+    )
+    if out == ["too few descriptors"]:
+        pytest.skip("the hard limit of descriptors is below 2,200")
+    assert out == ["done"]
+
+
+def test_a_burst_of_connections_reset_before_they_are_accepted(measured):
+    out = measured(
+        PRELUDE
+        + BURST
+        + """
+import struct
+
+async def main():
+    loop = asyncio.get_running_loop()
+    events = []
+    class Server(Echo):
+        def connection_made(self, transport):
+            super().connection_made(transport)
+            events.append("made")
+        def connection_lost(self, exc):
+            events.append("lost")
+    server = await loop.create_server(Server, "127.0.0.1", 0, backlog=500)
+    address = server.sockets[0].getsockname()
+    for sock in burst(address, 200):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    _, client = await loop.create_connection(Client, *address)
+    assert await client.arrived == b"hello"
+    client.transport.close()
+    await client.lost
+    await ready(loop, lambda: events.count("made") == events.count("lost") >= 1)
+    server.close()
+    await server.wait_closed()
+
+steady(main, 200, warm=2, rounds=3)
+print("done")
+"""
+    )
+    assert out == ["done"]
+
+
 ROUNDS = {
     "streams": """
 async def handler(reader, writer):
