@@ -6,7 +6,7 @@ import socket
 import time
 
 import pytest
-from helpers import HandlerCalls, only_pyaio
+from helpers import HandlerCalls
 from peers import Recorder, ended, stream_and_peer, take, there_is, turns, until, with_peer
 
 KIB = 1024
@@ -45,7 +45,6 @@ async def write_some_soon(protocol):
     return written[0]
 
 
-@only_pyaio  # since 3.12 asyncio queues the view, not a copy of its bytes
 def test_chunks_of_all_kinds_and_sizes_arrive_in_order(run):
     async def main():
         async with with_peer() as (protocol, peer):
