@@ -211,7 +211,9 @@ stream_on_writable(StreamObject *stream)
     if (stream->lost_writes || !stream->write_armed) {
         return 0;
     }
-    PyObject *context = Py_NewRef(stream->write_context);
+    PyObject *context =
+        Py_NewRef(stream->own_context != NULL ? stream->own_context
+                                              : stream->write_context);
     int err = -1;
     if (PyContext_Enter(context) == 0) {
         err = finish_if_drained(stream, flush_queue(stream, SENDS));

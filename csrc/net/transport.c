@@ -74,7 +74,7 @@ transport_wake(ModuleState *state, PyObject *waiter)
 int
 transport_keep_writer(Transport *self, PyObject **before)
 {
-    PyObject *context = transport_copy_context(self);
+    PyObject *context = PyContext_CopyCurrent();
     if (context == NULL) {
         return -1;
     }

@@ -26,6 +26,9 @@ from peers import (
     with_peer,
 )
 
+#: Since 3.15 the loop calls a protocol in the context in which its transport was made.
+OWN_CONTEXT = sys.version_info >= (3, 15)
+
 MANY = 3000  # chunks: more than one event's worth of sendmsg() calls takes
 
 variable = contextvars.ContextVar("variable", default=None)
@@ -144,7 +147,7 @@ def test_connection_lost_after_a_failed_write_is_called_in_the_context_of_the_wr
             assert isinstance(await ended(protocol.lost), ConnectionError)
             return protocol.events
 
-    assert run(main) == ["made", "the writer", "lost"]
+    assert run(main) == ["made", None if OWN_CONTEXT else "the writer", "lost"]
 
 
 class Value:
@@ -195,7 +198,7 @@ def test_resume_writing_is_called_in_the_context_of_who_wrote_what_is_queued(run
             await until(lambda: len(protocol.events) > 2)
             return protocol.events[:]
 
-    assert run(main) == ["made", "pause", "second"]
+    assert run(main) == ["made", "pause", None if OWN_CONTEXT else "second"]
 
 
 @pytest.mark.parametrize("call", ["get_write_buffer_size", "close"])

@@ -3,6 +3,7 @@
 import asyncio
 import contextvars
 import socket
+import sys
 import time
 
 import pytest
@@ -135,7 +136,8 @@ def test_flow_control_calls_in_the_context_of_the_writer(run):
             await until(lambda: protocol.events[-1].startswith("resume"))
             return protocol.events[:]
 
-    assert run(main) == ["made", "pause for me", "resume for me"]
+    resume = "resume for nobody" if sys.version_info >= (3, 15) else "resume for me"
+    assert run(main) == ["made", "pause for me", resume]
 
 
 @pytest.mark.parametrize("size", ["get_write_buffer_size", "none"])
