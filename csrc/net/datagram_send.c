@@ -11,9 +11,6 @@
 
 #define SENDS 64 /* packets in a row, for fairness */
 
-/* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
-#define LOST_WRITES_WARNED 5
-
 /* ---- one packet ---- */
 
 /* sendto() that is not disturbed by signals. */
@@ -229,20 +226,12 @@ check_address(DatagramObject *self, PyObject *address)
     return found > 0 ? 0 : -1;
 }
 
-/* After close() or the end of the transport: dropped, counted, warned. */
+/* After close() or the end of the transport. */
 static int
 send_is_lost(DatagramObject *self)
 {
-    ModuleState *state = self->engine->state;
-    PyObject *result = Py_NewRef(Py_None);
-    if (self->lost_writes >= LOST_WRITES_WARNED) {
-        Py_SETREF(result,
-                  PyObject_CallMethod(state->logger, "warning", "s",
-                                      "socket.send() raised exception."));
-    }
-    self->lost_writes++;
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return transport_write_lost((Transport *)self, &self->lost_writes,
+                                "socket.send() raised exception.");
 }
 
 int

@@ -153,7 +153,7 @@ pipe_new(Engine *engine, const PipeParts *parts)
     self->fd = parts->fd;
     self->writes = parts->writes;
     self->hears_close = parts->hears_close;
-    self->flush.ops = &pipe_flush_ops;
+    flush_init(&self->flush, (PyObject *)self, pipe_flush);
     self->flow = FLOW_DEFAULTS;
     if (pipe_init(self, parts) < 0) {
         pipe_abandon(self);

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "engine/watcher.h"
 #include "net/stream_reader.h"
+#include "net/flush.h"
 #include "net/transport.h"
 #include "net/write_queue.h"
 
@@ -19,7 +20,7 @@ typedef struct PipeObject {
                        has been closed */
     ReaderLink reader;
 
-    ReadyEntry flush; /* queued in Engine.turn_end */
+    Flush flush; /* of what is gathered */
     WriteQueue queue;
     uint64_t wrote_in_turn; /* Engine.turn_id of the last write */
     Py_ssize_t lost_writes; /* how many came after the end or failed */
@@ -28,9 +29,8 @@ typedef struct PipeObject {
     bool of_child; /* of a pipe that subprocess has made: nobody else has it */
     bool hears_close; /* the end that writes hears when the other is closed,
                          by `reading` */
-    bool flush_queued;
-    bool ending;   /* connection_lost() is scheduled or has been called */
-    bool enlarged; /* of a child's pipe, by us */
+    bool ending;      /* connection_lost() is scheduled or has been called */
+    bool enlarged;    /* of a child's pipe, by us */
 } PipeObject;
 
 /* What makes a pipe transport; everything is borrowed. */
@@ -80,7 +80,8 @@ int pipe_write(PipeObject *self, PyObject *data);
 /* Writes what this turn has gathered, so that what is asked next sees the same
  * as with asyncio. 0, or -1 with what has to leave run_forever(). */
 int pipe_send_gathered(PipeObject *self);
-extern const ReadyOps pipe_flush_ops;
+/* Flush.send: pipe_send_gathered(). */
+int pipe_flush(PyObject *pipe);
 
 static inline void
 pipe_update_watch(PipeObject *self)

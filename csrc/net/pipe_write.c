@@ -8,7 +8,6 @@
  * protocol may go on when all has been written. */
 #include "base/errors.h"
 #include "base/platform.h"
-#include "engine/report.h"
 #include "net/pipe.h"
 #include "net/transport_log.h"
 
@@ -16,9 +15,6 @@
 
 #define VECTORS 64 /* chunks in one writev() */
 #define WRITES 16  /* writev() calls of an event, for fairness */
-
-/* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
-#define LOST_WRITES_WARNED 5
 
 /* ---- writing ---- */
 
@@ -146,10 +142,8 @@ pipe_on_other_end_closed(PipeObject *self)
 static void
 gather(PipeObject *self)
 {
-    if (!self->flush_queued && !self->write_armed) {
-        self->flush_queued = true;
-        Py_INCREF(self); /* dropped by flush_run() or _discard() */
-        engine_flush_later(self->engine, &self->flush);
+    if (!self->write_armed) {
+        flush_later(&self->flush, self->engine);
     }
 }
 
@@ -163,67 +157,20 @@ pipe_send_gathered(PipeObject *self)
     return flush_queue(self, INT_MAX);
 }
 
-static PipeObject *
-pipe_of(ReadyEntry *flush)
+int
+pipe_flush(PyObject *pipe)
 {
-    return CONTAINER_OF(flush, PipeObject, flush);
+    return pipe_send_gathered((PipeObject *)pipe);
 }
-
-static int
-flush_run(ReadyEntry *entry, Engine *engine)
-{
-    PipeObject *self = pipe_of(entry);
-    self->flush_queued = false;
-    int err =
-        report_contain(engine, pipe_send_gathered(self), (PyObject *)self);
-    Py_DECREF(self); /* taken by gather() */
-    return err;
-}
-
-static void
-flush_discard(ReadyEntry *entry)
-{
-    PipeObject *self = pipe_of(entry);
-    self->flush_queued = false;
-    Py_DECREF(self); /* taken by gather() */
-}
-
-static int
-flush_traverse(ReadyEntry *entry, visitproc visit, void *arg)
-{
-    Py_VISIT(pipe_of(entry));
-    return 0;
-}
-
-static PyObject *
-flush_subject(ReadyEntry *entry)
-{
-    return Py_NewRef((PyObject *)pipe_of(entry));
-}
-
-const ReadyOps pipe_flush_ops = {
-    .run = flush_run,
-    .discard = flush_discard,
-    .traverse = flush_traverse,
-    .subject = flush_subject,
-};
 
 /* ---- write() ---- */
 
-/* After the end: dropped, counted, warned. */
 static int
 write_is_lost(PipeObject *self)
 {
-    PyObject *result = Py_NewRef(Py_None);
-    if (self->lost_writes >= LOST_WRITES_WARNED) {
-        Py_SETREF(result, PyObject_CallMethod(
-                              self->engine->state->logger, "warning", "s",
-                              "pipe closed by peer or os.write(pipe, "
-                              "data) raised exception."));
-    }
-    self->lost_writes++;
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return transport_write_lost((Transport *)self, &self->lost_writes,
+                                "pipe closed by peer or os.write(pipe, data) "
+                                "raised exception.");
 }
 
 /* Outside of a turn nobody would flush what is gathered. */

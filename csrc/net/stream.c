@@ -245,7 +245,7 @@ stream_new(Engine *engine, const StreamParts *parts)
     stream->type = parts->type;
     stream->proto = parts->proto;
     stream->start.ops = &stream_start_ops;
-    stream->flush.ops = &stream_flush_ops;
+    flush_init(&stream->flush, (PyObject *)stream, stream_flush);
     stream->flow = FLOW_DEFAULTS;
     if (stream_init(stream, parts) < 0) {
         stream_abandon(stream);

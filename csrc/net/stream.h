@@ -12,6 +12,7 @@
 #include "engine/engine.h"
 #include "engine/watcher.h"
 #include "net/stream_reader.h"
+#include "net/flush.h"
 #include "net/transport.h"
 #include "net/write_queue.h"
 
@@ -24,7 +25,7 @@ typedef struct StreamObject {
                        fd is ours */
 
     ReadyEntry start;       /* queued once, behind connection_made() */
-    ReadyEntry flush;       /* queued in Engine.turn_end */
+    Flush flush;            /* of what is gathered */
     PyObject *waiter;       /* owned future to wake at the start, or NULL */
     PyObject *empty_waiter; /* owned future of a sendfile(), or NULL */
 
@@ -34,8 +35,7 @@ typedef struct StreamObject {
     size_t clock_due_at;    /* queue.size at which to ask for the time */
     Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 
-    bool buffered; /* the protocol is a BufferedProtocol */
-    bool flush_queued;
+    bool buffered;    /* the protocol is a BufferedProtocol */
     bool eof_written; /* write_eof() */
     bool finished;    /* the fd has been closed */
 
@@ -112,7 +112,8 @@ int stream_write_eof(StreamObject *stream);
 /* Sends what this turn has gathered, so that what is asked next sees the same
  * as with asyncio. 0, or -1 with what has to leave run_forever(). */
 int stream_send_gathered(StreamObject *stream);
-extern const ReadyOps stream_flush_ops;
+/* Flush.send: stream_send_gathered(), and the writer is forgotten. */
+int stream_flush(PyObject *stream);
 
 static inline void
 stream_update_watch(StreamObject *stream)

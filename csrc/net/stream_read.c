@@ -6,7 +6,6 @@
  * after reading into the buffer it has given. One read an event: a connection that
  * always has data waits for its turn like any other. */
 #include "base/errors.h"
-#include "base/platform.h"
 #include "net/stream.h"
 
 /* recv() that is not disturbed by signals. */

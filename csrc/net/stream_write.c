@@ -7,7 +7,6 @@
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/platform.h"
-#include "engine/handle.h"
 #include "engine/report.h"
 #include "net/stream.h"
 #include "net/transport.h"
@@ -24,9 +23,6 @@
 #define GATHERED_MARKS 12
 #define GATHERED_MAXIMUM ((size_t)768 * 1024)
 #define GATHERED_NS 200000
-
-/* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
-#define LOST_WRITES_WARNED 5
 
 /* ---- sending ---- */
 
@@ -243,10 +239,8 @@ keep_first_writer(StreamObject *stream, PyObject **before)
 static void
 gather(StreamObject *stream)
 {
-    if (!stream->flush_queued && !stream->write_armed) {
-        stream->flush_queued = true;
-        Py_INCREF(stream); /* dropped by flush_run() or _discard() */
-        engine_flush_later(stream->engine, &stream->flush);
+    if (!stream->write_armed) {
+        flush_later(&stream->flush, stream->engine);
     }
 }
 
@@ -302,68 +296,23 @@ stream_send_gathered(StreamObject *stream)
     return flush_queue(stream, INT_MAX) < 0 ? -1 : pause_late(stream);
 }
 
-static StreamObject *
-stream_of(ReadyEntry *flush)
+int
+stream_flush(PyObject *stream)
 {
-    return CONTAINER_OF(flush, StreamObject, flush);
-}
-
-static int
-flush_run(ReadyEntry *entry, Engine *engine)
-{
-    StreamObject *stream = stream_of(entry);
-    stream->flush_queued = false;
-    int err = report_contain(engine, stream_send_gathered(stream),
-                             (PyObject *)stream);
-    forget_writer(stream);
-    Py_DECREF(stream); /* taken by gather() */
+    StreamObject *self = (StreamObject *)stream;
+    int err = stream_send_gathered(self);
+    forget_writer(self);
     return err;
 }
 
-static void
-flush_discard(ReadyEntry *entry)
-{
-    StreamObject *stream = stream_of(entry);
-    stream->flush_queued = false;
-    Py_DECREF(stream); /* taken by gather() */
-}
-
-static int
-flush_traverse(ReadyEntry *entry, visitproc visit, void *arg)
-{
-    Py_VISIT(stream_of(entry));
-    return 0;
-}
-
-static PyObject *
-flush_subject(ReadyEntry *entry)
-{
-    return Py_NewRef((PyObject *)stream_of(entry));
-}
-
-const ReadyOps stream_flush_ops = {
-    .run = flush_run,
-    .discard = flush_discard,
-    .traverse = flush_traverse,
-    .subject = flush_subject,
-};
-
 /* ---- write() ---- */
 
-/* After close() or the end of the connection: dropped, counted, warned. */
+/* After close() or the end of the connection. */
 static int
 write_is_lost(StreamObject *stream)
 {
-    ModuleState *state = stream->engine->state;
-    PyObject *result = Py_NewRef(Py_None);
-    if (stream->lost_writes >= LOST_WRITES_WARNED) {
-        Py_SETREF(result,
-                  PyObject_CallMethod(state->logger, "warning", "s",
-                                      "socket.send() raised exception."));
-    }
-    stream->lost_writes++;
-    Py_XDECREF(result);
-    return result == NULL ? -1 : 0;
+    return transport_write_lost((Transport *)stream, &stream->lost_writes,
+                                "socket.send() raised exception.");
 }
 
 /* While others wait to run in this turn, and once a write of it has gone out. Outside

@@ -6,6 +6,9 @@
 #include "engine/handle.h"
 #include "engine/report.h"
 
+/* asyncio.constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES */
+#define LOST_WRITES_WARNED 5
+
 /* ---- the start ---- */
 
 PyObject *
@@ -140,6 +143,20 @@ transport_contain(Transport *self, int err, const char *callback)
 }
 
 /* ---- the end ---- */
+
+int
+transport_write_lost(Transport *self, Py_ssize_t *lost_writes,
+                     const char *warning)
+{
+    PyObject *result = Py_NewRef(Py_None);
+    if (*lost_writes >= LOST_WRITES_WARNED) {
+        Py_SETREF(result, PyObject_CallMethod(self->engine->state->logger,
+                                              "warning", "s", warning));
+    }
+    ++*lost_writes;
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
 
 int
 transport_lose_soon(Transport *self, PyObject *exc)

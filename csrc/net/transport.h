@@ -22,8 +22,7 @@
     Engine *engine;        /* valid while `loop` is held */                   \
     PyObject *loop;        /* owned */                                        \
     PyObject *protocol;    /* owned; NULL once connection_lost() is over */   \
-    PyObject *own_context; /* owned: in which all callbacks run, a stream's \
-                                since 3.15; NULL: as follows */ \
+    PyObject *own_context; /* owned: of all callbacks (3.15); NULL: these */  \
     PyObject *context;     /* owned: in which reads call the protocol */      \
     PyObject *write_context; /* owned: the same for writes, or NULL */        \
     FdWatcher *watcher;      /* owned; NULL once closed */                    \
@@ -90,6 +89,11 @@ int transport_report(Transport *self, const char *message);
 int transport_contain(Transport *self, int err, const char *callback);
 
 /* ---- the end ---- */
+
+/* A write that comes too late: dropped, counted in *lost_writes, after some with the
+ * warning. -1 with an exception set. */
+int transport_write_lost(Transport *self, Py_ssize_t *lost_writes,
+                         const char *warning);
 
 /* The transport's _call_connection_lost(exc) runs in the next turn. Borrows `exc`; -1
  * with an exception set. */
