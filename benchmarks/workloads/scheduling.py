@@ -38,9 +38,19 @@ async def call_soon_chain(run: Run) -> int:
     return done
 
 
-def _by_call_soon(loop: asyncio.AbstractEventLoop, callback: Any, *args: Any) -> None:
+def _by_call_soon(loop: asyncio.AbstractEventLoop, callback: Any) -> None:
     for _ in range(BATCH):
-        loop.call_soon(callback, *args)
+        loop.call_soon(callback)
+
+
+def _by_call_soon_1(loop: asyncio.AbstractEventLoop, callback: Any) -> None:
+    for _ in range(BATCH):
+        loop.call_soon(callback, None)
+
+
+def _by_call_soon_3(loop: asyncio.AbstractEventLoop, callback: Any) -> None:
+    for _ in range(BATCH):
+        loop.call_soon(callback, None, None, None)
 
 
 def _by_call_soon_threadsafe(loop: asyncio.AbstractEventLoop, callback: Any) -> None:
@@ -48,7 +58,7 @@ def _by_call_soon_threadsafe(loop: asyncio.AbstractEventLoop, callback: Any) -> 
         loop.call_soon_threadsafe(callback)
 
 
-async def _batches(run: Run, schedule: Callable[..., None], *args: Any) -> int:
+async def _batches(run: Run, schedule: Callable[..., None], arguments: int = 0) -> int:
     """Batches of callbacks; the last callback of each is followed by the next batch."""
     loop = asyncio.get_running_loop()
     finished = loop.create_future()
@@ -66,13 +76,13 @@ async def _batches(run: Run, schedule: Callable[..., None], *args: Any) -> int:
         nonlocal done
         done += 1
 
-    callback: Any = {0: tick_0, 1: tick_1, 3: tick_3}[len(args)]
+    callback: Any = {0: tick_0, 1: tick_1, 3: tick_3}[arguments]
 
     def batch() -> None:
         if done == run.n:
             finished.set_result(None)
             return
-        schedule(loop, callback, *args)
+        schedule(loop, callback)
         loop.call_soon(batch)
 
     loop.call_soon(batch)
@@ -96,13 +106,13 @@ async def call_soon_batch(run: Run) -> int:
 @workload("scheduling", "call_soon, batch, 1 argument", goal=Goal(rival=1.25), grain=BATCH)
 async def call_soon_batch_1(run: Run) -> int:
     """As call-soon-batch, each callback with one argument."""
-    return await _batches(run, _by_call_soon, None)
+    return await _batches(run, _by_call_soon_1, 1)
 
 
 @workload("scheduling", "call_soon, batch, 3 arguments", goal=Goal(rival=1.25), grain=BATCH)
 async def call_soon_batch_3(run: Run) -> int:
     """As call-soon-batch, each callback with three arguments."""
-    return await _batches(run, _by_call_soon, None, None, None)
+    return await _batches(run, _by_call_soon_3, 3)
 
 
 @workload(

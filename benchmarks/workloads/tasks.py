@@ -166,6 +166,23 @@ async def task_group_100(run: Run) -> int:
     "tasks", "Queue(1) ping-pong", share=True, goal=Goal(rival=1.5), level=QUICK, headline=True
 )
 async def queue_ping_pong(run: Run) -> int:
+    """One task puts, another gets, through a queue that holds one item: they take turns."""
+    items: asyncio.Queue[int] = asyncio.Queue(1)
+
+    async def produce() -> None:
+        for _ in range(run.n):
+            await items.put(1)
+
+    producer = asyncio.get_running_loop().create_task(produce())
+    done = 0
+    for _ in range(run.n):
+        done += await items.get()
+    await producer
+    return done
+
+
+@workload("tasks", "two Queues, round trip", share=True)
+async def queues_round_trip(run: Run) -> int:
     """Two tasks send one item to and fro through two queues of size 1: a round trip."""
     there: asyncio.Queue[int] = asyncio.Queue(1)
     back: asyncio.Queue[int] = asyncio.Queue(1)
