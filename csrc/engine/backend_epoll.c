@@ -1,6 +1,7 @@
 /* The backend on Linux: epoll(7), by our own calls.
  *
- * Level-triggered, as asyncio's selector. What is registered carries the number
+ * Level-triggered, as asyncio's selector, but where the owner reads all there is
+ * (FdWatcher.edge): the next wait then need not look at the fd again. What is registered carries the number
  * of the fd and an id that its watcher knows, so that an event of a file that was
  * closed, and whose number is another's now, finds nobody.
  *
@@ -25,6 +26,9 @@
 /* Polls in a row with events that cannot be taken out, before all is made anew:
  * a single one may be of a fd that another thread has just closed. */
 #define STRAY_POLLS 2
+/* Edge-triggered reading, with all behind which a read that did not fill its buffer
+ * may have left something: the end, and bytes out of band, at which recv() stops. */
+#define EDGE (EPOLLIN | EPOLLRDHUP | EPOLLPRI | EPOLLET)
 
 struct Backend {
     int epoll;         /* -1 when it has to be made anew */
@@ -152,8 +156,10 @@ static int
 control(FdWatcher *watcher, int operation)
 {
     struct epoll_event event = {
-        .events = (watcher->interest & WATCH_READ ? EPOLLIN : 0)
-                  | (watcher->interest & WATCH_WRITE ? EPOLLOUT : 0),
+        .events = watcher->edge && watcher->interest == WATCH_READ
+                      ? EDGE
+                      : (watcher->interest & WATCH_READ ? EPOLLIN : 0)
+                            | (watcher->interest & WATCH_WRITE ? EPOLLOUT : 0),
         .data.u64 = (uint64_t)watcher->id << 32 | (uint32_t)watcher->fd,
     };
     return epoll_ctl(watcher->engine->backend->epoll, operation, watcher->fd,
@@ -420,6 +426,10 @@ deliver(Engine *engine, const struct epoll_event *event)
         return stray_take_out(engine, watcher, fd);
     }
     int events = watch_bits(event->events);
+    watcher->ended = event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR);
+    if (event->events & EPOLLPRI) {
+        watcher_unread(watcher);
+    }
     if (events & watcher->interest) {
         watcher_fire(watcher, events);
         return true;

@@ -74,17 +74,39 @@ watcher_check(FdWatcher *watcher)
     }
 }
 
+/* Behind the data that has been read there may be the end. */
+static void
+end_unread(FdWatcher *watcher)
+{
+    watcher->ended = false;
+    if (!watcher->closed && watcher->interest & WATCH_READ) {
+        watcher_unread(watcher);
+    }
+}
+
+/* The events that came and are still wanted. What comes to be read while nobody wants
+ * it will be there when somebody does. */
+static int
+take_events(FdWatcher *watcher)
+{
+    int events = watcher->events;
+    watcher->events = 0;
+    if (events & ~watcher->interest & WATCH_READ) {
+        watcher_unread(watcher);
+    }
+    return events & watcher->interest;
+}
+
 static int
 watcher_run(ReadyEntry *entry, Engine *engine)
 {
     FdWatcher *watcher = watcher_of(entry);
     watcher->queued = false;
-    int events = watcher->events & watcher->interest;
-    watcher->events = 0;
     if (watcher->closed) {
         watcher_free_if_done(watcher);
         return 0;
     }
+    int events = take_events(watcher);
     if (events == 0) {
         watcher_check(watcher);
         return 0;
@@ -94,6 +116,9 @@ watcher_run(ReadyEntry *entry, Engine *engine)
     int err =
         report_contain(engine, watcher->ops->on_ready(watcher, events), owner);
     watcher->running--;
+    if (watcher->ended) {
+        end_unread(watcher);
+    }
     watcher_check(watcher);
     watcher_free_if_done(watcher);
     Py_DECREF(owner);
@@ -291,6 +316,15 @@ watcher_rearm(FdWatcher *watcher)
             watcher->armed = ARMED_STALE;
         }
         watcher_mark_changed(watcher);
+    }
+}
+
+void
+watcher_unread(FdWatcher *watcher)
+{
+    if (watcher->edge) {
+        watcher->edge = false;
+        watcher_rearm(watcher);
     }
 }
 

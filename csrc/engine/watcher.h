@@ -48,6 +48,8 @@ struct FdWatcher {
     bool exclusive; /* nobody closes the fd behind our back */
     bool duplicate; /* there may be others of the open file in this process */
     bool kept;      /* the owner waits again and again */
+    bool edge;      /* see watcher_unread() */
+    bool ended;     /* with the present events the end has come, or an error */
     bool queued;    /* the entry is in a queue */
     bool changed;   /* stands in Engine.changed_watchers */
     bool detached;  /* the engine has closed */
@@ -81,6 +83,11 @@ int watcher_set(FdWatcher *watcher, int interest);
  * kernel may be left to watch a fd that is not exclusive between two waits. The
  * owner must be held by the caller. */
 void watcher_keep(FdWatcher *watcher, bool keep);
+
+/* An owner that sets FdWatcher.edge before its first interest is told of what has come
+ * to be read once, and not again while it is there: it reads all of it, or calls this.
+ * From then on it is told as often as there is something, like any other. */
+void watcher_unread(FdWatcher *watcher);
 
 /* Has the kernel look at the fd afresh before the next poll: what was watched
  * under that number may be another file by now. */

@@ -168,6 +168,16 @@ stream_take_peer(StreamObject *stream, const SocketAddress *peer)
     return 0;
 }
 
+/* Of TCP it is known where a read ends without having filled its buffer; with other
+ * families also between two messages (credentials, descriptors). */
+static bool
+stream_is_tcp(const StreamObject *stream)
+{
+    return (stream->family == AF_INET || stream->family == AF_INET6)
+           && stream->type == SOCK_STREAM
+           && (stream->proto == 0 || stream->proto == IPPROTO_TCP);
+}
+
 static int
 stream_init(StreamObject *stream, const StreamParts *parts)
 {
@@ -192,6 +202,7 @@ stream_init(StreamObject *stream, const StreamParts *parts)
     if (stream->watcher == NULL) {
         return -1;
     }
+    stream->watcher->edge = stream_is_tcp(stream);
     if (not_none(parts->server) != NULL) {
         if (server_call(parts->server, STATE_NAME(engine->state, _attach),
                         stream)

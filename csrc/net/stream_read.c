@@ -16,6 +16,7 @@ read_socket(StreamObject *stream, char *buffer, size_t size)
     do {
         count = recv(stream->fd, buffer, size, 0);
     } while (count < 0 && errno == EINTR);
+    stream->emptied = count < (ssize_t)size;
     return count;
 }
 
@@ -193,12 +194,16 @@ stream_on_readable(StreamObject *stream)
     }
     PyObject *context = Py_NewRef(stream->context);
     int err = -1;
+    stream->emptied = false;
     if (PyContext_Enter(context) == 0) {
         err =
             stream->buffered ? read_into_protocol(stream) : read_data(stream);
         if (PyContext_Exit(context) < 0) {
             err = -1;
         }
+    }
+    if (!stream->emptied && stream->watcher != NULL) {
+        watcher_unread(stream->watcher);
     }
     Py_DECREF(context);
     return err;

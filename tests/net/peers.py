@@ -5,6 +5,7 @@ Imported by name from the tests of this folder: ``from peers import Recorder, co
 
 import asyncio
 import contextlib
+import os
 import socket
 
 import pytest
@@ -214,6 +215,19 @@ def there_is(sock):
         while chunk := sock.recv(1 << 20):
             data += chunk
     return bytes(data)
+
+
+def watched_by_epoll(number):
+    """The events, as epoll(7) counts them, that this process's epoll sets watch a fd for."""
+    found = []
+    for fd in os.listdir("/proc/self/fd"):
+        try:
+            with open(f"/proc/self/fdinfo/{fd}") as info:
+                lines = [line.split() for line in info if line.startswith("tfd:")]
+        except FileNotFoundError:
+            continue
+        found += [int(words[3], 16) for words in lines if int(words[1]) == number]
+    return found
 
 
 def fill(transport, chunk=b"\xaa" * (1 << 18)):

@@ -7,7 +7,7 @@ import socket
 
 import pytest
 from helpers import cpu_while_idle, only_pyaio
-from peers import PATIENCE, reset, tcp_pair, turns, unix_pair, until
+from peers import PATIENCE, reset, tcp_pair, turns, unix_pair, until, watched_by_epoll
 from sock_calls import fill, receive_late
 
 # ---- who is not there any more ----
@@ -116,19 +116,6 @@ def test_another_file_may_be_put_under_the_number(run, pair):
 
 
 # ---- what epoll is told ----
-
-
-def watched_by_epoll(number):
-    """The events, as epoll(7) counts them, that this process's epoll sets watch a fd for."""
-    found = []
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            with open(f"/proc/self/fdinfo/{fd}") as info:
-                lines = [line.split() for line in info if line.startswith("tfd:")]
-        except FileNotFoundError:
-            continue
-        found += [int(words[3], 16) for words in lines if int(words[1]) == number]
-    return found
 
 
 READING = select.EPOLLIN | select.EPOLLERR | select.EPOLLHUP
