@@ -1,4 +1,4 @@
-/* The flush of streams and of pipes to children. Queued by net/stream_write.c and
+/* The flush of streams and of pipes to children. Queued by net/stream_send.c and
  * net/pipe_write.c, run by the turn. */
 #include "net/flush.h"
 

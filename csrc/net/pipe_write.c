@@ -13,15 +13,15 @@
 
 #include <limits.h>
 
-#define VECTORS 64 /* chunks in one writev() */
-#define WRITES 16  /* writev() calls of an event, for fairness */
+#define WRITES 16 /* writev() calls of an event, for fairness */
 
 /* ---- writing ---- */
 
 /* How many bytes the pipe took, 0 when it takes none now; -1 with OSError. */
 static ssize_t
-write_vectors(PipeObject *self, struct iovec *vectors, int count)
+write_vectors(void *pipe, struct iovec *vectors, int count)
 {
+    PipeObject *self = pipe;
     ssize_t written;
     do {
         written = writev(self->fd, vectors, count);
@@ -50,21 +50,8 @@ write_failed(PipeObject *self)
 static int
 write_queued(PipeObject *self, int writes)
 {
-    for (int i = 0; i < writes && !write_queue_is_empty(&self->queue); i++) {
-        struct iovec vectors[VECTORS];
-        int count = write_queue_vectors(&self->queue, vectors, VECTORS);
-        size_t asked = 0;
-        for (int v = 0; v < count; v++) {
-            asked += vectors[v].iov_len;
-        }
-        ssize_t written = write_vectors(self, vectors, count);
-        if (written < 0) {
-            return write_failed(self) < 0 ? -1 : 1;
-        }
-        write_queue_consume(&self->queue, (size_t)written);
-        if ((size_t)written < asked) {
-            break;
-        }
+    if (write_queue_send(&self->queue, writes, write_vectors, self) < 0) {
+        return write_failed(self) < 0 ? -1 : 1;
     }
     return 0;
 }

@@ -3,8 +3,8 @@
  * An asyncio.Transport, with everything of asyncio's own selector transport:
  * net/stream.c makes, closes and ends it, net/stream_type.c is what Python sees
  * of it, net/stream_read.c the way of the bytes in, net/stream_reader.c the rest of it
- * to a StreamReader, net/stream_write.c the way out, net/flow.c the flow control
- * between, net/stream_info.c what programs ask about it. */
+ * to a StreamReader, net/stream_write.c and net/stream_send.c the way out, net/flow.c
+ * the flow control between, net/stream_info.c what programs ask about it. */
 #ifndef PYAIO_NET_STREAM_H
 #define PYAIO_NET_STREAM_H
 
@@ -101,7 +101,7 @@ int stream_fail_empty_waiter(StreamObject *stream, PyObject *exc);
  * exception set. */
 int stream_schedule_lost(StreamObject *stream, PyObject *exc);
 
-/* stream_read.c and stream_write.c: on events of the watcher. 0, or -1 with
+/* stream_read.c and stream_send.c: on events of the watcher. 0, or -1 with
  * what has to leave run_forever(). */
 int stream_on_readable(StreamObject *stream);
 int stream_on_writable(StreamObject *stream);
@@ -110,6 +110,7 @@ int stream_on_writable(StreamObject *stream);
 int stream_write_object(StreamObject *stream, PyObject *data);
 int stream_write_lines(StreamObject *stream, PyObject *lines);
 int stream_write_eof(StreamObject *stream);
+/* stream_send.c. */
 /* Sends what this turn has gathered, so that what is asked next sees the same
  * as with asyncio. 0, or -1 with what has to leave run_forever(). */
 int stream_send_gathered(StreamObject *stream);

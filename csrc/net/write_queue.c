@@ -1,9 +1,11 @@
 /* The write queue of a stream or pipe: filled by net/stream_write.c and
- * net/pipe_write.c when no more is taken or a turn gathers its writes, emptied by the
- * flush. */
+ * net/pipe_write.c when no more is taken or a turn gathers its writes, emptied by
+ * net/stream_send.c and net/pipe_write.c. */
 #include "net/write_queue.h"
 
 #include <string.h>
+
+#define VECTORS 64 /* chunks in one system call */
 
 /* A connection that was busy once must not keep a large table for ever. */
 #define KEEP_CAPACITY 64
@@ -56,14 +58,18 @@ write_queue_push(WriteQueue *queue, PyObject *owner, const char *data,
     return 0;
 }
 
-int
-write_queue_vectors(const WriteQueue *queue, struct iovec *vectors, int max)
+/* Fills the vectors with the oldest chunks, returns how many, and in *size the bytes
+ * in them. */
+static int
+queue_vectors(const WriteQueue *queue, struct iovec *vectors, size_t *size)
 {
-    int count = queue->count < (size_t)max ? (int)queue->count : max;
+    int count = queue->count < VECTORS ? (int)queue->count : VECTORS;
+    *size = 0;
     for (int i = 0; i < count; i++) {
         const WriteChunk *chunk = &queue->chunks[queue->first + (size_t)i];
         vectors[i].iov_base = (void *)chunk->data;
         vectors[i].iov_len = chunk->size;
+        *size += chunk->size;
     }
     return count;
 }
@@ -81,8 +87,9 @@ queue_rewind_if_empty(WriteQueue *queue)
     }
 }
 
-void
-write_queue_consume(WriteQueue *queue, size_t size)
+/* The oldest `size` bytes have been sent. */
+static void
+queue_consume(WriteQueue *queue, size_t size)
 {
     queue->size -= size;
     while (size > 0) {
@@ -98,6 +105,26 @@ write_queue_consume(WriteQueue *queue, size_t size)
         Py_DECREF(chunk->owner); /* bytes: no finalizer runs */
     }
     queue_rewind_if_empty(queue);
+}
+
+int
+write_queue_send(WriteQueue *queue, int calls,
+                 ssize_t (*send)(void *, struct iovec *, int), void *transport)
+{
+    for (int i = 0; i < calls && !write_queue_is_empty(queue); i++) {
+        struct iovec vectors[VECTORS];
+        size_t offered;
+        int count = queue_vectors(queue, vectors, &offered);
+        ssize_t sent = send(transport, vectors, count);
+        if (sent < 0) {
+            return -1;
+        }
+        queue_consume(queue, (size_t)sent);
+        if ((size_t)sent < offered) {
+            break;
+        }
+    }
+    return 0;
 }
 
 void

@@ -33,12 +33,13 @@ write_queue_is_empty(const WriteQueue *queue)
 int write_queue_push(WriteQueue *queue, PyObject *owner, const char *data,
                      size_t size);
 
-/* Fills at most `max` vectors with the oldest chunks; how many. */
-int write_queue_vectors(const WriteQueue *queue, struct iovec *vectors,
-                        int max);
-
-/* The oldest `size` bytes have been sent. */
-void write_queue_consume(WriteQueue *queue, size_t size);
+/* Sends the oldest chunks, by so many calls of `send` at the most, until the queue is
+ * empty or less is taken than was offered. `send` returns how many bytes were taken, 0
+ * where none are now, or -1 with an exception set: then this does, too. Else 0. */
+int write_queue_send(WriteQueue *queue, int calls,
+                     ssize_t (*send)(void *transport, struct iovec *vectors,
+                                     int count),
+                     void *transport);
 
 /* Takes back the newest chunks until `count` are left. */
 void write_queue_truncate(WriteQueue *queue, size_t count);
