@@ -1,9 +1,9 @@
 /* The backend on Linux: epoll(7), by our own calls.
  *
  * Level-triggered, as asyncio's selector, but where the owner reads all there is
- * (FdWatcher.edge): the next wait then need not look at the fd again. What is registered carries the number
- * of the fd and an id that its watcher knows, so that an event of a file that was
- * closed, and whose number is another's now, finds nobody.
+ * (FdWatcher.edge): the next wait then need not ask the fd. What is registered carries
+ * the number of the fd and an id that its watcher knows, so that an event of a file that
+ * was closed, and whose number is another's now, finds nobody.
  *
  * The kernel is asked as seldom as can be. What is new is told right before a
  * poll, so that whoever changes his mind in between costs nothing. The end of all
@@ -151,15 +151,22 @@ backend_close(Engine *engine)
 
 /* ---- watching ---- */
 
+static uint32_t
+wanted_events(const FdWatcher *watcher)
+{
+    if (watcher->edge && watcher->interest == WATCH_READ) {
+        return EDGE;
+    }
+    return (watcher->interest & WATCH_READ ? EPOLLIN : 0)
+           | (watcher->interest & WATCH_WRITE ? EPOLLOUT : 0);
+}
+
 /* epoll_ctl() for the watcher. -1 and errno on failure. */
 static int
 control(FdWatcher *watcher, int operation)
 {
     struct epoll_event event = {
-        .events = watcher->edge && watcher->interest == WATCH_READ
-                      ? EDGE
-                      : (watcher->interest & WATCH_READ ? EPOLLIN : 0)
-                            | (watcher->interest & WATCH_WRITE ? EPOLLOUT : 0),
+        .events = wanted_events(watcher),
         .data.u64 = (uint64_t)watcher->id << 32 | (uint32_t)watcher->fd,
     };
     return epoll_ctl(watcher->engine->backend->epoll, operation, watcher->fd,

@@ -62,6 +62,19 @@ watchers_next_changed(Engine *engine)
     return watcher;
 }
 
+/* The kernel is asked anew: before the next poll, or once there is any interest. */
+static void
+make_stale(FdWatcher *watcher)
+{
+    if (watcher->detached || watcher->armed == 0) {
+        return;
+    }
+    watcher->armed = ARMED_STALE;
+    if (watcher->interest != 0) {
+        watcher_mark_changed(watcher);
+    }
+}
+
 /* ---- what the turn calls ---- */
 
 /* The backend may have left something as it was, or the kernel may have let go
@@ -74,25 +87,15 @@ watcher_check(FdWatcher *watcher)
     }
 }
 
-/* Behind the data that has been read there may be the end. */
-static void
-end_unread(FdWatcher *watcher)
-{
-    watcher->ended = false;
-    if (!watcher->closed && watcher->interest & WATCH_READ) {
-        watcher_unread(watcher);
-    }
-}
-
-/* The events that came and are still wanted. What comes to be read while nobody wants
- * it will be there when somebody does. */
+/* The events that came and are still wanted. What is to be read and not wanted now, the
+ * kernel tells again when it is. */
 static int
 take_events(FdWatcher *watcher)
 {
     int events = watcher->events;
     watcher->events = 0;
-    if (events & ~watcher->interest & WATCH_READ) {
-        watcher_unread(watcher);
+    if (watcher->edge && events & ~watcher->interest & WATCH_READ) {
+        make_stale(watcher);
     }
     return events & watcher->interest;
 }
@@ -116,9 +119,6 @@ watcher_run(ReadyEntry *entry, Engine *engine)
     int err =
         report_contain(engine, watcher->ops->on_ready(watcher, events), owner);
     watcher->running--;
-    if (watcher->ended) {
-        end_unread(watcher);
-    }
     watcher_check(watcher);
     watcher_free_if_done(watcher);
     Py_DECREF(owner);
@@ -130,6 +130,9 @@ watcher_discard(ReadyEntry *entry)
 {
     FdWatcher *watcher = watcher_of(entry);
     watcher->queued = false;
+    if (!watcher->closed) {
+        watcher_unread(watcher);
+    }
     watcher_free_if_done(watcher);
 }
 
@@ -324,7 +327,7 @@ watcher_unread(FdWatcher *watcher)
 {
     if (watcher->edge) {
         watcher->edge = false;
-        watcher_rearm(watcher);
+        make_stale(watcher);
     }
 }
 

@@ -49,7 +49,7 @@ struct FdWatcher {
     bool duplicate; /* there may be others of the open file in this process */
     bool kept;      /* the owner waits again and again */
     bool edge;      /* see watcher_unread() */
-    bool ended;     /* with the present events the end has come, or an error */
+    bool ended;     /* the last event told of the end or of an error (epoll) */
     bool queued;    /* the entry is in a queue */
     bool changed;   /* stands in Engine.changed_watchers */
     bool detached;  /* the engine has closed */
@@ -85,8 +85,10 @@ int watcher_set(FdWatcher *watcher, int interest);
 void watcher_keep(FdWatcher *watcher, bool keep);
 
 /* An owner that sets FdWatcher.edge before its first interest is told of what has come
- * to be read once, and not again while it is there: it reads all of it, or calls this.
- * From then on it is told as often as there is something, like any other. */
+ * to be read once, and not again while it is there. One read empties the fd unless it
+ * fills its buffer, or the end stands behind the data (`ended`): then the owner calls this
+ * before anything else runs, which might pause, resume or poll. So it does where it has
+ * not read at all. From then on it is told as long as there is something, like any other. */
 void watcher_unread(FdWatcher *watcher);
 
 /* Has the kernel look at the fd afresh before the next poll: what was watched

@@ -168,12 +168,14 @@ stream_take_peer(StreamObject *stream, const SocketAddress *peer)
     return 0;
 }
 
-/* Of TCP it is known where a read ends without having filled its buffer; with other
- * families also between two messages (credentials, descriptors). */
+/* What a recv() of TCP leaves behind is known; that of a Unix socket also stops between
+ * two messages (credentials, descriptors), whatever the socket object says it is. */
 static bool
 stream_is_tcp(const StreamObject *stream)
 {
-    return (stream->family == AF_INET || stream->family == AF_INET6)
+    int family =
+        stream->peer == NULL ? 0 : stream->peer->address.any.sa_family;
+    return (family == AF_INET || family == AF_INET6)
            && stream->type == SOCK_STREAM
            && (stream->proto == 0 || stream->proto == IPPROTO_TCP);
 }

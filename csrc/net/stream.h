@@ -35,7 +35,6 @@ typedef struct StreamObject {
     size_t clock_due_at;    /* queue.size at which to ask for the time */
     Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 
-    bool emptied;     /* the last read took all that the socket had */
     bool buffered;    /* the protocol is a BufferedProtocol */
     bool eof_written; /* write_eof() */
     bool finished;    /* the fd has been closed */

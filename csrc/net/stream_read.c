@@ -8,6 +8,15 @@
 #include "base/errors.h"
 #include "net/stream.h"
 
+/* The socket may hold more than has been read. */
+static void
+leave_unread(StreamObject *stream)
+{
+    if (stream->watcher != NULL) { /* get_buffer() may have closed us */
+        watcher_unread(stream->watcher);
+    }
+}
+
 /* recv() that is not disturbed by signals. */
 static ssize_t
 read_socket(StreamObject *stream, char *buffer, size_t size)
@@ -16,7 +25,10 @@ read_socket(StreamObject *stream, char *buffer, size_t size)
     do {
         count = recv(stream->fd, buffer, size, 0);
     } while (count < 0 && errno == EINTR);
-    stream->emptied = count < (ssize_t)size;
+    bool ended = stream->watcher != NULL && stream->watcher->ended;
+    if (count == (ssize_t)size || (count > 0 && ended)) {
+        leave_unread(stream);
+    }
     return count;
 }
 
@@ -52,6 +64,7 @@ read_eof(StreamObject *stream)
     /* The protocol may still write, but there is nothing more to read. */
     stream->reading = false;
     stream_update_watch(stream);
+    leave_unread(stream); /* whoever resumes is told of the end again */
     return 0;
 }
 
@@ -194,7 +207,6 @@ stream_on_readable(StreamObject *stream)
     }
     PyObject *context = Py_NewRef(stream->context);
     int err = -1;
-    stream->emptied = false;
     if (PyContext_Enter(context) == 0) {
         err =
             stream->buffered ? read_into_protocol(stream) : read_data(stream);
@@ -202,8 +214,8 @@ stream_on_readable(StreamObject *stream)
             err = -1;
         }
     }
-    if (!stream->emptied && stream->watcher != NULL) {
-        watcher_unread(stream->watcher);
+    if (err < 0) {
+        leave_unread(stream);
     }
     Py_DECREF(context);
     return err;

@@ -1,6 +1,8 @@
 """A TCP stream is told once of what has come to be read: nothing may be left behind."""
 
 import asyncio
+import contextlib
+import os
 import select
 import socket
 
@@ -9,10 +11,10 @@ from helpers import HandlerCalls, cpu_while_idle, only_pyaio
 from peers import (
     Buffered,
     Recorder,
-    fill,
-    take,
+    finish,
     tcp_pair,
     turns,
+    unix_pair,
     until,
     watched_by_epoll,
     with_peer,
@@ -57,57 +59,6 @@ def test_a_reset_behind_the_data(run, kind):
             return type(protocol.lost.result())
 
     assert run(main) is ConnectionResetError
-
-
-class Resumed:
-    """Pauses the other connection with the first data, and resumes it `later` turns later."""
-
-    other = None
-    later = 0
-
-    def pause_other(self):
-        if self.other is not None:
-            transport, self.other.other = self.other.transport, None
-            transport.pause_reading()
-            asyncio.get_running_loop().create_task(self.resume(transport))
-
-    async def resume(self, transport):
-        await turns(self.later)
-        transport.resume_reading()
-
-
-class ResumedProtocol(Resumed, Recorder):
-    def data_received(self, data):
-        super().data_received(data)
-        self.pause_other()
-
-
-class ResumedBuffered(Resumed, Buffered):
-    def buffer_updated(self, nbytes):
-        super().buffer_updated(nbytes)
-        self.pause_other()
-
-
-@pytest.mark.parametrize("kind", [ResumedProtocol, ResumedBuffered])
-@pytest.mark.parametrize("later", [0, 1, 3])
-@pytest.mark.parametrize("full", [False, True])
-def test_paused_by_another_that_has_data_in_the_same_poll(run, kind, later, full):
-    """Whoever runs first pauses the other, of whose data the kernel has told already."""
-
-    async def main():
-        async with with_peer(kind) as (left, a), with_peer(kind) as (right, b):
-            await turns()
-            left.other, right.other, left.later, right.later = right, left, later, later
-            written = fill(right.transport) if full else 0
-            a.send(b"left")
-            b.send(b"right")
-            await left.received(4)
-            await right.received(5)
-            assert len(await take(b, written)) == written
-            b.send(b"more")
-            return bytes(left.data), await right.received(9)
-
-    assert run(main) == (b"left", b"rightmore")
 
 
 @kinds
@@ -194,6 +145,135 @@ def test_a_get_buffer_that_stops_the_program_leaves_the_data(loop, failure):
     with pytest.raises(failure):
         loop.run_until_complete(ending)
     assert loop.run_until_complete(ending) == b"data"
+
+
+def turn_by_hand(loop):
+    """Ten turns inside of a callback, each of which looks for I/O."""
+    for _ in range(10):
+        loop.call_later(0, int)
+        loop._run_once()
+
+
+def test_turns_inside_of_the_callback_deliver_the_rest(run):
+    class Nesting(Tight):
+        nested = None
+
+        def buffer_updated(self, nbytes):
+            super().buffer_updated(nbytes)
+            if self.nested is None:
+                self.nested = b""
+                self.transport.pause_reading()
+                self.transport.resume_reading()
+                turn_by_hand(asyncio.get_running_loop())
+                self.nested = bytes(self.data)
+
+    async def main():
+        async with with_peer(Nesting) as (protocol, peer):
+            await turns()
+            peer.send(b"12345678")
+            await protocol.received(8)
+            await turns()
+            return protocol.nested
+
+    assert run(main) == b"12345678"
+
+
+def test_turns_inside_of_the_callback_deliver_the_end(run):
+    class Nesting(Recorder):
+        nested = None
+
+        def data_received(self, data):
+            super().data_received(data)
+            self.transport.pause_reading()
+            self.transport.resume_reading()
+            turn_by_hand(asyncio.get_running_loop())
+            self.nested = list(self.events)
+
+    async def main():
+        async with with_peer(Nesting) as (protocol, peer):
+            await turns()
+            peer.send(b"data")
+            peer.shutdown(socket.SHUT_WR)
+            await until(protocol.lost.done)
+            return protocol.nested
+
+    assert run(main) == ["made", "data", "eof", "lost"]
+
+
+@pytest.mark.parametrize("at", range(2, 8))
+def test_an_event_whose_turn_fails_is_told_again(loop_class, at):
+    """In debug mode a turn asks for the time around each callback, which may fail."""
+
+    class Failing(loop_class):
+        asked = None
+
+        def time(self):
+            if self.asked is not None:
+                self.asked += 1
+                if self.asked == at:
+                    raise ZeroDivisionError
+            return super().time()
+
+    async def main():
+        return (await loop.create_connection(Recorder, sock=ours))[1]
+
+    async def end():
+        data = await protocol.received(4)
+        peer.close()
+        await until(protocol.lost.done)
+        return data
+
+    ours, peer = tcp_pair()
+    loop = Failing()
+    try:
+        loop.set_debug(True)
+        protocol = loop.run_until_complete(main())
+        loop.run_until_complete(turns())
+        peer.send(b"data")
+        loop.asked = 0
+        with contextlib.suppress(ZeroDivisionError):
+            loop._run_once()
+        loop.asked = None
+        assert loop.run_until_complete(end()) == b"data"
+    finally:
+        loop.close()
+
+
+def test_a_unix_socket_that_is_called_a_tcp_socket(run):
+    """Its recv() stops where a message with descriptors ends."""
+
+    async def main():
+        ours, peer = unix_pair()
+        named = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=ours.detach())
+        with peer, open(os.devnull) as file:
+            _, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=named)
+            await turns()
+            for _ in range(3):
+                socket.send_fds(peer, [b"data"], [file.fileno()])
+            data = await protocol.received(12)
+            await finish(protocol)
+            return data
+
+    assert run(main) == b"data" * 3
+
+
+def test_the_least_that_is_told_of_may_change(run):
+    async def main():
+        async with with_peer() as (protocol, peer):
+            sock = protocol.transport.get_extra_info("socket")
+            await turns()
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
+            peer.send(b"12345")
+            await turns(10)
+            first = bytes(protocol.data)
+            peer.send(b"67890")
+            await protocol.received(10)
+            peer.send(b"abc")
+            await turns(10)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+            return first, await protocol.received(13)
+
+    assert run(main) == (b"", b"1234567890abc")
 
 
 @only_pyaio
