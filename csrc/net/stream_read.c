@@ -119,6 +119,25 @@ read_data(StreamObject *stream)
 
 /* ---- BufferedProtocol ---- */
 
+/* A view to read into, of what is not the program's own type. Without an exception
+ * where there is none. */
+static bool
+view_at_once(PyObject *buffer, Py_buffer *view)
+{
+    if (!PyMemoryView_Check(buffer) && !PyByteArray_CheckExact(buffer)) {
+        return false;
+    }
+    if (PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE) < 0) {
+        PyErr_Clear();
+        return false;
+    }
+    if (!PyBuffer_IsContiguous(view, 'C')) {
+        PyBuffer_Release(view);
+        return false;
+    }
+    return true;
+}
+
 /* The buffer that the protocol gives. -1 when the stream has been ended, or
  * with what has to leave run_forever(): then *err is -1, too. */
 static int
@@ -144,7 +163,8 @@ get_buffer(StreamObject *stream, Py_buffer *view, int *err)
         return -1;
     }
     /* The interpreter's own conversion, for socket.recv_into()'s errors. */
-    int ok = PyArg_Parse(buffer, "w*:recv_into", view);
+    bool ok = view_at_once(buffer, view)
+              || PyArg_Parse(buffer, "w*:recv_into", view);
     Py_DECREF(buffer); /* the view holds it */
     if (!ok) {
         *err = stream_program_failed(stream,
