@@ -21,6 +21,7 @@ struct Backend {
     int64_t alarm_at;    /* in ms of libuv's clock, -1 when not set */
     bool changed_closed; /* one of Engine.changed_watchers is closed */
     unsigned forks;      /* forks_count() when `uv` was made */
+    int fork_error; /* of uv_loop_fork(): nothing can be waited for; or 0 */
 };
 
 /* FdWatcher.backend. */
@@ -161,7 +162,7 @@ leave_parent(Engine *engine)
     Backend *backend = engine->backend;
     if (backend->forks != forks_count()) {
         engine->polling = false; /* the thread that polled is the parent's */
-        uv_loop_fork(&backend->uv);
+        backend->fork_error = uv_loop_fork(&backend->uv);
         backend->forks = forks_count();
     }
 }
@@ -306,6 +307,9 @@ backend_prepare(Engine *engine, bool waits)
 {
     (void)waits;
     leave_parent(engine);
+    if (engine->backend->fork_error < 0) {
+        return errors_set_uv(engine->backend->fork_error);
+    }
     FdWatcher *watcher;
     while ((watcher = watchers_next_changed(engine)) != NULL) {
         apply(watcher);
