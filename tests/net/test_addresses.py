@@ -53,13 +53,19 @@ async def tried(call):
         return failure(exc)
 
 
-async def ends(connecting, port):
-    """The addresses of the transport that *connecting* gives, without ports that are chance."""
+async def ends(connecting, port, bound=False):
+    """The addresses of the transport that *connecting* gives, without ports that are chance.
+
+    The kernel may choose *port*, too, for a socket that was not *bound* to a port.
+    """
     transport, _ = await connecting
-    names = [transport.get_extra_info(name) for name in ("sockname", "peername")]
+    ours, theirs = map(transport.get_extra_info, ("sockname", "peername"))
     transport.abort()
     await asyncio.sleep(0)
-    return [name and (name[0], name[1] == port, *name[2:]) for name in names]
+    return [
+        ours and (ours[0], bound and ours[1] == port, *ours[2:]),
+        theirs and (theirs[0], theirs[1] == port, *theirs[2:]),
+    ]
 
 
 async def served(serving):
@@ -119,7 +125,8 @@ def datagrams(loop, host, port, here):
         {"local_addr": (host, port, 0, 1)},
     ):
         options["flags"] = numeric(host, options.get("family"))
-        yield ends(loop.create_datagram_endpoint(asyncio.DatagramProtocol, **options), here)
+        endpoint = loop.create_datagram_endpoint(asyncio.DatagramProtocol, **options)
+        yield ends(endpoint, here, "local_addr" in options and port == here)
 
 
 def sockets(loop, host, port, here):
