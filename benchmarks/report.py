@@ -149,6 +149,11 @@ def show(results: Results, console: Console) -> None:
     if crowded:
         shared = f"{crowded} of {figures} figures come from processes that shared their core"
         console.print(f"{shared} with other work: repeat them on a quiet machine.", style="yellow")
+    disturbed = sum(row.disturbed() for row in rows)
+    if disturbed:
+        taken = sum(len(samples) for row in rows for samples in row.samples.values())
+        slow = f"{disturbed} of {taken} samples come from while the machine was slow"
+        console.print(f"{slow}, after repeated attempts.", style="yellow")
     for row in rows:
         for peer, problem in row.problems.items():
             console.print(f"[red]{peer} failed in {row.workload.id}:[/] ", Text(problem))

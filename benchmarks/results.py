@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from .pace import DISTURBED
 from .peers import NOT_LOOPS, OURS
 from .sampling import Sample
 from .stats import Summary, paired_ratio, summary
@@ -96,6 +97,11 @@ class Row:
         without load never waits for anything.
         """
         return [name for name, samples in self.samples.items() if samples and self._waits(name)]
+
+    def disturbed(self) -> int:
+        """How many samples come from while the machine was slow, for all that was tried."""
+        taken = [sample for samples in self.samples.values() for sample in samples]
+        return sum(sample.slowdown >= DISTURBED for sample in taken)
 
     def _waits(self, peer: str) -> bool:
         server, load = self.extra(peer, "server_share"), self.extra(peer, "load_share")

@@ -77,6 +77,13 @@ def _read_row(row: Row, entry: dict[str, Any]) -> None:
     row.loop_share = entry.get("loop_share")
     for name, figures in entry["peers"].items():
         row.samples[name] = [
-            Sample(s["round"], s["operations"], s["seconds"], s["cpu"], s["extra"])
+            Sample(
+                s["round"],
+                s["operations"],
+                s["seconds"],
+                s["cpu"],
+                s["extra"],
+                s.get("slowdown", 1.0),
+            )
             for s in figures["samples"]
         ]

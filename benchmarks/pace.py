@@ -1,0 +1,54 @@
+"""How fast the machine is right now.
+
+Other machines may share its cores, and no counter here tells of them: for seconds at a time the
+same loop in Python takes half as long again. So it is timed before and after each sample.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from .sampling import Cores
+
+COUNT = 20_000  # additions: some 0.5 ms
+TIMES = 3  # of which the fastest counts: an interrupt is no slow machine
+DISTURBED = 1.08
+"""Slower than the fastest so far by this, a sample is taken again."""
+ATTEMPTS = 4
+
+
+def _one_look() -> float:
+    start = time.perf_counter()
+    total = 0
+    for i in range(COUNT):
+        total += i
+    return time.perf_counter() - start
+
+
+class Pace:
+    """Compares the cores' speed with the fastest that was seen."""
+
+    def __init__(self, cores: Cores) -> None:
+        chosen = {core for core in (cores.server, cores.load) if core is not None}
+        self._cores = sorted(chosen)
+        self._best: dict[int, float] = {}
+
+    def slowdown(self) -> float:
+        """How many times slower than its fastest the slower core is: 1.0 and more."""
+        if not self._cores:
+            return self._on_core(-1)
+        before = os.sched_getaffinity(0)
+        try:
+            return max(self._pinned(core) for core in self._cores)
+        finally:
+            os.sched_setaffinity(0, before)
+
+    def _pinned(self, core: int) -> float:
+        os.sched_setaffinity(0, {core})
+        return self._on_core(core)
+
+    def _on_core(self, core: int) -> float:
+        took = min(_one_look() for _ in range(TIMES))
+        self._best[core] = min(took, self._best.get(core, took))
+        return took / self._best[core]
