@@ -16,6 +16,7 @@ TIMES = 3  # of which the fastest counts: an interrupt is no slow machine
 DISTURBED = 1.08
 """Slower than the fastest so far by this, a sample is taken again."""
 ATTEMPTS = 4
+"""Of a sample; all in all as many are repeated as there are, so that a run takes twice as long."""
 
 
 def _one_look() -> float:
@@ -29,10 +30,12 @@ def _one_look() -> float:
 class Pace:
     """Compares the cores' speed with the fastest that was seen."""
 
-    def __init__(self, cores: Cores) -> None:
+    def __init__(self, cores: Cores, repeats: int) -> None:
         chosen = {core for core in (cores.server, cores.load) if core is not None}
         self._cores = sorted(chosen)
         self._best: dict[int, float] = {}
+        self.repeats = repeats
+        """How many samples may still be taken again."""
 
     def slowdown(self) -> float:
         """How many times slower than its fastest the slower core is: 1.0 and more."""

@@ -53,7 +53,7 @@ def run(plan: Plan, sampler: Sampler, results: Results, on_sample: OnSample) -> 
     what is there by then is kept.
     """
     results.peers = [peer.name for peer in plan.peers]
-    pace = Pace(sampler.cores)
+    pace = Pace(sampler.cores, repeats=plan.total)
     try:
         for round_ in range(plan.rounds):
             pairs = plan.pairs()
@@ -79,8 +79,9 @@ def _undisturbed(
         sample = replace(sample, slowdown=max(before, pace.slowdown()))
         if best is None or sample.slowdown < best.slowdown:
             best = sample
-        if best.slowdown < DISTURBED:
+        if best.slowdown < DISTURBED or pace.repeats == 0:
             break
+        pace.repeats -= 1
     assert best is not None
     return best
 
