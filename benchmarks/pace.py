@@ -1,7 +1,7 @@
 """How fast the machine is right now.
 
-Other machines may share its cores, and no counter here tells of them: for seconds at a time the
-same loop in Python takes half as long again. So it is timed before and after each sample.
+Other machines may share its cores, and no counter here tells of them: for seconds and minutes
+the same loop in Python takes up to 1.7 times as long. So it is timed before and after each sample.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ COUNT = 20_000  # additions: some 0.5 ms
 TIMES = 3  # of which the fastest counts: an interrupt is no slow machine
 DISTURBED = 1.08
 """Slower than the fastest so far by this, a sample is taken again."""
-ATTEMPTS = 4
-"""Of a sample; all in all as many are repeated as there are, so that a run takes twice as long."""
+AGAIN = 3
+"""Times for one sample; all in all no more than there are samples: a run takes twice as long."""
 
 
 def _one_look() -> float:
