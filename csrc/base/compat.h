@@ -87,17 +87,27 @@ PyErr_SetRaisedException(PyObject *exc)
 #define PYAIO_GET_EVENT_LOOP "_get_event_loop"
 #endif
 
+/* False only when there is no weak reference to the object, of a type that allows
+ * them. */
+static inline bool
+compat_has_weakrefs(PyObject *object)
+{
+#ifdef Py_GIL_DISABLED
+    (void)object; /* other threads may be about to make one */
+    return true;
+#else
+    Py_ssize_t offset = Py_TYPE(object)->tp_weaklistoffset;
+    return *(PyObject **)((char *)object + offset) != NULL;
+#endif
+}
+
 /* PyObject_ClearWeakRefs() of an object that nearly never has any. */
 static inline void
 compat_clear_weakrefs(PyObject *object)
 {
-#ifndef Py_GIL_DISABLED
-    Py_ssize_t offset = Py_TYPE(object)->tp_weaklistoffset;
-    if (*(PyObject **)((char *)object + offset) == NULL) {
-        return;
+    if (compat_has_weakrefs(object)) {
+        PyObject_ClearWeakRefs(object);
     }
-#endif
-    PyObject_ClearWeakRefs(object);
 }
 
 /* What a weak reference refers to: a new reference, NULL when it has died. */

@@ -15,8 +15,6 @@
 #include "engine/overrides.h"
 #include "engine/report.h"
 
-#define FREE_LIST_MAXIMUM 4096 /* 1 MiB: what a busy turn needs */
-
 static HandleObject *
 handle_of(ReadyEntry *entry)
 {
@@ -155,11 +153,10 @@ handle_run_none(HandleObject *handle)
 static int
 handle_run(ReadyEntry *entry, Engine *engine)
 {
-    (void)engine;
     HandleObject *handle = handle_of(entry);
     handle->queued = false;
     int err = handle->callback == NULL ? 0 : handle_run_now(handle);
-    handle_release(handle); /* taken by handle_push() */
+    handle_retire(handle, engine->state); /* taken by handle_push() */
     return err;
 }
 
@@ -258,73 +255,7 @@ handle_push_threadsafe(HandleObject *handle)
     }
 }
 
-/* ---- memory ---- */
-
-/* `list` is NULL when the module has gone already. */
-void
-handle_free(HandleObject *handle, HandleFreeList *list)
-{
-    PyTypeObject *type = Py_TYPE(handle);
-#if PYAIO_FREE_LISTS
-    if (list != NULL && list->count >= 0 && list->count < FREE_LIST_MAXIMUM) {
-        handle->loop = (PyObject *)list->head;
-        list->head = handle;
-        list->count++;
-        Py_DECREF(type);
-        return;
-    }
-#else
-    (void)list;
-#endif
-    type->tp_free(handle);
-    Py_DECREF(type);
-}
-
-static void
-free_list_clear(HandleFreeList *list)
-{
-    HandleObject *handle = list->head;
-    list->head = NULL;
-    list->count = -1; /* takes no more */
-    while (handle != NULL) {
-        HandleObject *next = (HandleObject *)handle->loop;
-        PyObject_GC_Del(handle);
-        handle = next;
-    }
-}
-
-void
-handle_free_list_clear(ModuleState *state)
-{
-    free_list_clear(&state->free_handles);
-    free_list_clear(&state->free_timer_handles);
-    free_list_clear(&state->free_threadsafe_handles);
-}
-
-/* Not tracked, but in free-threaded builds. */
-static HandleObject *
-handle_alloc(PyTypeObject *type, HandleFreeList *list)
-{
-#if PYAIO_FREE_LISTS
-    if (list->head != NULL) {
-        HandleObject *handle = list->head;
-        list->head = (HandleObject *)handle->loop;
-        list->count--;
-        handle->loop = NULL;
-        PyObject_Init((PyObject *)handle, type);
-        return handle;
-    }
-#else
-    (void)list;
-#endif
-    HandleObject *handle = (HandleObject *)type->tp_alloc(type, 0);
-#if PYAIO_FREE_LISTS
-    if (handle != NULL) {
-        PyObject_GC_UnTrack(handle);
-    }
-#endif
-    return handle;
-}
+/* ---- tracking ---- */
 
 static void
 track(HandleObject *handle)

@@ -147,9 +147,18 @@ handle_release(HandleObject *handle)
 /* The end of a run: the collector sees all handles that wait. */
 void handles_track(Engine *engine);
 
+/* handle_memory.c. */
+
+/* From the list, or new. Not tracked, but in free-threaded builds; NULL with
+ * MemoryError. */
+HandleObject *handle_alloc(PyTypeObject *type, HandleFreeList *list);
 /* The end of the dealloc: to the list or to the allocator. `list` is NULL when
  * the module has gone already. */
 void handle_free(HandleObject *handle, HandleFreeList *list);
+/* handle_release() of a handle that has run. Where that was the last reference, as it
+ * nearly always is, it goes to the list without the detour through the dealloc. */
+void handle_retire(HandleObject *handle, ModuleState *state);
+void handle_free_list_clear(ModuleState *state);
 
 /* loop.call_soon(callback, arg, context=context) for our own C: through the
  * method where somebody has replaced it. Borrows everything; without an argument
@@ -160,6 +169,5 @@ int engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
 
 /* handle_type.c. */
 int handle_setup(PyObject *module, ModuleState *state);
-void handle_free_list_clear(ModuleState *state);
 
 #endif

@@ -150,6 +150,41 @@ def test_cancel_drops_callback_and_arguments_at_once(loop, call):
     assert alive() is None
 
 
+def test_what_was_called_is_dropped_before_the_next_callback(loop):
+    class Argument:
+        pass
+
+    argument = Argument()
+    alive = weakref.ref(argument)
+    seen = []
+    loop.call_soon(callback, argument)
+    loop.call_soon(lambda: seen.append(alive()))
+    del argument
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert seen == [None]
+
+
+def test_a_finalizer_of_what_was_called_may_schedule(loop):
+    """The handle is on its way out then: the new one must be another."""
+    seen = []
+
+    class Argument:
+        def __init__(self, number):
+            self.number = number
+
+        def __del__(self):
+            if self.number:
+                loop.call_soon(seen.append, self.number)
+                loop.call_soon(callback, Argument(self.number - 1))
+            else:
+                loop.call_soon(loop.stop)
+
+    loop.call_soon(callback, Argument(100))
+    loop.run_forever()
+    assert seen == list(range(100, 0, -1))
+
+
 @any_call
 def test_handles_take_weak_references(loop, call):
     handle = call(loop)
