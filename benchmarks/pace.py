@@ -6,6 +6,7 @@ the same loop in Python takes up to 1.7 times as long. So it is timed before and
 
 from __future__ import annotations
 
+import bisect
 import os
 import time
 
@@ -13,8 +14,11 @@ from .sampling import Cores
 
 COUNT = 20_000  # additions: some 0.5 ms
 TIMES = 3  # of which the fastest counts: an interrupt is no slow machine
-DISTURBED = 1.08
-"""Slower than the fastest so far by this, a sample is taken again."""
+FASTEST = 0.1
+"""The share of the looks that may be faster than the machine is: a core that has rested runs
+faster for a moment, and the fastest look of all would be a figure that never comes again."""
+DISTURBED = 1.1
+"""Slower than that by this factor, a sample is taken again."""
 AGAIN = 3
 """Times for one sample; all in all no more than there are samples: a run takes twice as long."""
 
@@ -28,17 +32,17 @@ def _one_look() -> float:
 
 
 class Pace:
-    """Compares the cores' speed with the fastest that was seen."""
+    """Compares the cores' speed with the fastest that was usual so far."""
 
     def __init__(self, cores: Cores, repeats: int) -> None:
         chosen = {core for core in (cores.server, cores.load) if core is not None}
         self._cores = sorted(chosen)
-        self._best: dict[int, float] = {}
+        self._looks: dict[int, list[float]] = {}  # by core; sorted
         self.repeats = repeats
         """How many samples may still be taken again."""
 
     def slowdown(self) -> float:
-        """How many times slower than its fastest the slower core is: 1.0 and more."""
+        """How many times slower than usual the slower core is: 1.0 and more."""
         if not self._cores:
             return self._on_core(-1)
         before = os.sched_getaffinity(0)
@@ -53,5 +57,6 @@ class Pace:
 
     def _on_core(self, core: int) -> float:
         took = min(_one_look() for _ in range(TIMES))
-        self._best[core] = min(took, self._best.get(core, took))
-        return took / self._best[core]
+        looks = self._looks.setdefault(core, [])
+        bisect.insort(looks, took)
+        return max(1.0, took / looks[int(len(looks) * FASTEST)])

@@ -38,7 +38,7 @@ class Sample:
     extra: dict[str, float] = field(default_factory=dict)
     """Latency, shares of cores, and what else the workload tells."""
     slowdown: float = 1.0
-    """How many times slower than at its best the machine was then; see pace.py."""
+    """How many times slower than usual the machine was then; see pace.py."""
 
     @property
     def rate(self) -> float:
