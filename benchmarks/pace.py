@@ -1,7 +1,7 @@
 """How fast the machine is right now.
 
 Other machines may share its cores, and no counter here tells of them: for seconds and minutes
-the same loop in Python takes up to 1.7 times as long. So it is timed before and after each sample.
+the same loop in Python takes 1.6 to 1.8 times as long. So it is timed before and after each sample.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import time
 from .sampling import Cores
 
 COUNT = 20_000  # additions: some 0.5 ms
-TIMES = 3  # of which the fastest counts: an interrupt is no slow machine
+TIMES = 5  # of which the fastest counts: an interrupt is no slow machine
 FASTEST = 0.1
 """The share of the looks that may be faster than the machine is: a core that has rested runs
 faster for a moment, and the fastest look of all would be a figure that never comes again."""
-DISTURBED = 1.1
-"""Slower than that by this factor, a sample is taken again."""
+DISTURBED = 1.3
+"""Slower than that by this factor, a sample is taken again. A core that is shared is slower by 1.6
+and more; by up to 1.2 one is that has slept or has run something else just before."""
 AGAIN = 3
 """Times for one sample; all in all no more than there are samples: a run takes twice as long."""
 
