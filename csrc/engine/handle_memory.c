@@ -6,19 +6,18 @@
 
 #define FREE_LIST_MAXIMUM 4096 /* 1 MiB: what a busy turn needs */
 
-/* Interpreters that count or list all objects have to hear of the end of each. */
+/* An interpreter that counts or lists all objects has to hear of the end of each. */
 #ifdef Py_REF_DEBUG
 #define RETIRES 0
 #else
 #define RETIRES PYAIO_FREE_LISTS
 #endif
 
-#if PYAIO_FREE_LISTS
-
 static inline bool
 has_room(const HandleFreeList *list)
 {
-    return list->count >= 0 && list->count < FREE_LIST_MAXIMUM;
+    return PYAIO_FREE_LISTS && list->count >= 0
+           && list->count < FREE_LIST_MAXIMUM;
 }
 
 /* Without the reference to its type, which so can be collected. */
@@ -48,44 +47,30 @@ list_pop(HandleFreeList *list, PyTypeObject *type)
     return handle;
 }
 
-#endif
-
 HandleObject *
 handle_alloc(PyTypeObject *type, HandleFreeList *list)
 {
-#if PYAIO_FREE_LISTS
     if (list->head != NULL) {
         return list_pop(list, type);
     }
-#else
-    (void)list;
-#endif
     HandleObject *handle = (HandleObject *)type->tp_alloc(type, 0);
-#if PYAIO_FREE_LISTS
-    if (handle != NULL) {
+    if (PYAIO_FREE_LISTS && handle != NULL) {
         PyObject_GC_UnTrack(handle);
     }
-#endif
     return handle;
 }
 
 void
 handle_free(HandleObject *handle, HandleFreeList *list)
 {
-#if PYAIO_FREE_LISTS
     if (list != NULL && has_room(list)) {
         list_push(list, handle);
         return;
     }
-#else
-    (void)list;
-#endif
     PyTypeObject *type = Py_TYPE(handle);
     type->tp_free(handle);
     Py_DECREF(type);
 }
-
-#if RETIRES
 
 /* Nobody else has it, and there is nothing about it that only the dealloc knows. */
 static inline bool
@@ -99,7 +84,7 @@ is_ours_alone(HandleObject *handle, const ModuleState *state)
 void
 handle_retire(HandleObject *handle, ModuleState *state)
 {
-    if (!is_ours_alone(handle, state)) {
+    if (!RETIRES || !is_ours_alone(handle, state)) {
         handle_release(handle);
         return;
     }
@@ -114,17 +99,6 @@ handle_retire(HandleObject *handle, ModuleState *state)
     list_push(&state->free_handles, handle);
     Py_DECREF(loop); /* last: the loop may go with it */
 }
-
-#else
-
-void
-handle_retire(HandleObject *handle, ModuleState *state)
-{
-    (void)state;
-    handle_release(handle);
-}
-
-#endif
 
 static void
 free_list_clear(HandleFreeList *list)
