@@ -156,7 +156,9 @@ handle_run(ReadyEntry *entry, Engine *engine)
     HandleObject *handle = handle_of(entry);
     handle->queued = false;
     int err = handle->callback == NULL ? 0 : handle_run_now(handle);
-    handle_retire(handle, engine->state); /* taken by handle_push() */
+    ModuleState *state = engine->state;
+    /* taken by handle_push() */
+    handle_retire(handle, state->handle_type, &state->free_handles);
     return err;
 }
 

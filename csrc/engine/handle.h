@@ -156,8 +156,10 @@ HandleObject *handle_alloc(PyTypeObject *type, HandleFreeList *list);
  * the module has gone already. */
 void handle_free(HandleObject *handle, HandleFreeList *list);
 /* handle_release() of a handle that has run. Where that was the last reference, as it
- * nearly always is, it goes to the list without the detour through the dealloc. */
-void handle_retire(HandleObject *handle, ModuleState *state);
+ * nearly always is, and it is exactly a `type`, it goes to that type's list without the
+ * detour through the dealloc. */
+void handle_retire(HandleObject *handle, const PyTypeObject *type,
+                   HandleFreeList *list);
 void handle_free_list_clear(ModuleState *state);
 
 /* loop.call_soon(callback, arg, context=context) for our own C: through the

@@ -74,29 +74,30 @@ handle_free(HandleObject *handle, HandleFreeList *list)
 
 /* Nobody else has it, and there is nothing about it that only the dealloc knows. */
 static inline bool
-is_ours_alone(HandleObject *handle, const ModuleState *state)
+is_ours_alone(HandleObject *handle, const PyTypeObject *type)
 {
-    return Py_REFCNT(handle) == 1 && Py_IS_TYPE(handle, state->handle_type)
+    return Py_REFCNT(handle) == 1 && Py_IS_TYPE(handle, type)
            && !compat_has_weakrefs((PyObject *)handle)
            && handle->source_traceback == NULL && handle->repr == NULL;
 }
 
 void
-handle_retire(HandleObject *handle, ModuleState *state)
+handle_retire(HandleObject *handle, const PyTypeObject *type,
+              HandleFreeList *list)
 {
-    if (!RETIRES || !is_ours_alone(handle, state)) {
+    if (!RETIRES || !is_ours_alone(handle, type)) {
         handle_release(handle);
         return;
     }
     PyObject_GC_UnTrack(handle);
     handle_drop_call(handle);
     Py_CLEAR(handle->context);
-    if (!has_room(&state->free_handles)) {
+    if (!has_room(list)) {
         Py_DECREF(handle);
         return;
     }
     PyObject *loop = handle->loop;
-    list_push(&state->free_handles, handle);
+    list_push(list, handle);
     Py_DECREF(loop); /* last: the loop may go with it */
 }
 

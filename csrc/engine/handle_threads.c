@@ -65,11 +65,13 @@ threadsafe_handle_run(ThreadSafeHandleObject *handle)
 static int
 threadsafe_entry_run(ReadyEntry *entry, Engine *engine)
 {
-    (void)engine;
+    ModuleState *state = engine->state;
     HandleObject *handle = CONTAINER_OF(entry, HandleObject, entry);
     handle->queued = false;
     int err = threadsafe_handle_run((ThreadSafeHandleObject *)handle);
-    handle_release(handle); /* taken by handle_push() */
+    /* taken by handle_push() */
+    handle_retire(handle, state->threadsafe_handle_type,
+                  &state->free_threadsafe_handles);
     return err;
 }
 

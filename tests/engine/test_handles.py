@@ -32,6 +32,7 @@ def threadsafe(loop, function=callback, *args, **kwargs):
 
 
 any_call = pytest.mark.parametrize("call", [soon, threadsafe, later, at])
+any_soon = pytest.mark.parametrize("call", [soon, threadsafe])
 
 
 def drain_timers(loop):
@@ -150,22 +151,24 @@ def test_cancel_drops_callback_and_arguments_at_once(loop, call):
     assert alive() is None
 
 
-def test_what_was_called_is_dropped_before_the_next_callback(loop):
+@any_soon
+def test_what_was_called_is_dropped_before_the_next_callback(loop, call):
     class Argument:
         pass
 
     argument = Argument()
     alive = weakref.ref(argument)
     seen = []
-    loop.call_soon(callback, argument)
-    loop.call_soon(lambda: seen.append(alive()))
+    call(loop, callback, argument)
+    call(loop, lambda: seen.append(alive()))
     del argument
     loop.call_soon(loop.stop)
     loop.run_forever()
     assert seen == [None]
 
 
-def test_a_finalizer_of_what_was_called_may_schedule(loop):
+@any_soon
+def test_a_finalizer_of_what_was_called_may_schedule(loop, call):
     """The handle is on its way out then: the new one must be another."""
     seen = []
 
@@ -175,12 +178,12 @@ def test_a_finalizer_of_what_was_called_may_schedule(loop):
 
         def __del__(self):
             if self.number:
-                loop.call_soon(seen.append, self.number)
-                loop.call_soon(callback, Argument(self.number - 1))
+                call(loop, seen.append, self.number)
+                call(loop, callback, Argument(self.number - 1))
             else:
                 loop.call_soon(loop.stop)
 
-    loop.call_soon(callback, Argument(100))
+    call(loop, callback, Argument(100))
     loop.run_forever()
     assert seen == list(range(100, 0, -1))
 
