@@ -106,11 +106,7 @@ static int
 module_clear(PyObject *module)
 {
     ModuleState *state = PyModule_GetState(module);
-    handle_free_list_clear(state); /* these need the types */
-    future_free_lists_clear(state);
-    await_iter_free_list_clear(state);
     stop_iteration_drop_spare(state);
-    sock_call_free_list_clear(state);
     module_state_clear(state);
     return 0;
 }

@@ -48,6 +48,5 @@ PyObject *sock_call_new(Engine *engine, PyObject *function, const SockOp *op,
                         PyObject *const *args, Py_ssize_t nargs);
 
 int sock_call_setup(PyObject *module, ModuleState *state);
-void sock_call_free_list_clear(ModuleState *state);
 
 #endif

@@ -9,7 +9,6 @@
 #include "base/errors.h"
 #include "tasks/stop_iteration.h"
 
-#define FREE_LIST_MAXIMUM 256
 
 /* ---- as a coroutine ---- */
 
@@ -129,22 +128,13 @@ static PyGetSetDef SockCall_getset[] = {
 static SockCall *
 sock_call_alloc(ModuleState *state)
 {
-    SockCall *self;
-#if PYAIO_FREE_LISTS
-    ObjectFreeList *list = &state->free_sock_calls;
-    if (list->head != NULL) {
-        self = (SockCall *)list->head;
-        list->head = self->loop;
-        list->count--;
-        PyObject_Init((PyObject *)self, state->sock_call_type);
+    PyTypeObject *type = state->sock_call_type;
+    SockCall *self = (SockCall *)free_list_take(&state->free_sock_calls);
+    if (self != NULL) {
+        PyObject_Init((PyObject *)self, type);
     }
-    else
-#endif
-    {
-        self = PyObject_GC_New(SockCall, state->sock_call_type);
-        if (self == NULL) {
-            return NULL;
-        }
+    else if ((self = PyObject_GC_New(SockCall, type)) == NULL) {
+        return NULL;
     }
     memset((char *)self + sizeof(PyObject), 0,
            sizeof(*self) - sizeof(PyObject));
@@ -238,19 +228,14 @@ SockCall_clear(SockCall *self)
 static void
 sock_call_free(ModuleState *state, SockCall *self)
 {
-#if PYAIO_FREE_LISTS
     /* The allocator's memory is kept with the note that it was finalized. */
-    if (state != NULL && state->free_sock_calls.count < FREE_LIST_MAXIMUM
+    if (state != NULL && free_list_has_room(&state->free_sock_calls)
         && !PyObject_GC_IsFinalized((PyObject *)self)) {
-        self->loop = state->free_sock_calls.head;
-        state->free_sock_calls.head = (PyObject *)self;
-        state->free_sock_calls.count++;
-        return;
+        free_list_put(&state->free_sock_calls, (PyObject *)self);
     }
-#else
-    (void)state;
-#endif
-    PyObject_GC_Del(self);
+    else {
+        PyObject_GC_Del(self);
+    }
 }
 
 static void
@@ -273,17 +258,6 @@ SockCall_dealloc(SockCall *self)
     }
     Py_DECREF(type);
     Py_XDECREF(loop);
-}
-
-void
-sock_call_free_list_clear(ModuleState *state)
-{
-    while (state->free_sock_calls.head != NULL) {
-        SockCall *self = (SockCall *)state->free_sock_calls.head;
-        state->free_sock_calls.head = self->loop;
-        PyObject_GC_Del(self);
-    }
-    state->free_sock_calls.count = FREE_LIST_MAXIMUM; /* takes no more */
 }
 
 /* ---- the type ---- */

@@ -33,6 +33,9 @@ probe_format_callback(ModuleState *state)
 int
 module_state_init(ModuleState *state)
 {
+#define X(name, maximum) free_list_open(&state->name, maximum);
+    STATE_FREE_LISTS(X)
+#undef X
 #define X(name)                                                               \
     state->names.name = PyUnicode_InternFromString(#name);                    \
     if (state->names.name == NULL) {                                          \
@@ -71,6 +74,9 @@ module_state_traverse(ModuleState *state, visitproc visit, void *arg)
 void
 module_state_clear(ModuleState *state)
 {
+#define X(name, maximum) free_list_close(&state->name);
+    STATE_FREE_LISTS(X) /* first: these need the types */
+#undef X
 #define X(name) Py_CLEAR(state->name);
     STATE_TYPES(X)
     STATE_OBJECTS(X)

@@ -1,5 +1,5 @@
 /* The state of the module, one for each interpreter: the types, what is taken
- * from the standard library, interned names, the free list of handles.
+ * from the standard library, interned names, the free lists.
  *
  * Nothing in pyaio lives in a static variable, so that several interpreters,
  * each with a GIL of its own, can load the module. */
@@ -7,6 +7,7 @@
 #define PYAIO_BASE_STATE_H
 
 #include "base/compat.h"
+#include "base/free_list.h"
 
 #include <Python.h>
 #include <stdbool.h>
@@ -216,18 +217,16 @@
     X(spare_context)                                                          \
     X(spare_stop_iteration)
 
-typedef struct HandleObject HandleObject;
-
-typedef struct HandleFreeList {
-    HandleObject *head; /* linked through HandleObject.loop */
-    int count;
-} HandleFreeList;
-
-/* Objects of one of our types to use again, linked through a field of theirs. */
-typedef struct ObjectFreeList {
-    PyObject *head;
-    int count;
-} ObjectFreeList;
+/* Objects to use again, and how many: 4096 handles are 1 MiB, what a busy turn needs.
+ * Each list is of one type. */
+#define STATE_FREE_LISTS(X)                                                   \
+    X(free_handles, 4096)                                                     \
+    X(free_timer_handles, 4096)                                               \
+    X(free_threadsafe_handles, 4096)                                          \
+    X(free_futures, 256)                                                      \
+    X(free_tasks, 256)                                                        \
+    X(free_await_iters, 256)                                                  \
+    X(free_sock_calls, 256)
 
 /* Where asyncio keeps what debuggers read, as offsets in bytes: the first six in
  * tasks and futures, the others in the thread's state. */
@@ -269,6 +268,9 @@ typedef struct ModuleState {
 #define X(name) PyObject *name;
     STATE_OBJECTS(X)
 #undef X
+#define X(name, maximum) FreeList name;
+    STATE_FREE_LISTS(X)
+#undef X
 
     struct {
 #define X(name) PyObject *name;
@@ -295,15 +297,6 @@ typedef struct ModuleState {
     struct Engine
         *long_interval_of; /* who has lengthened the switch interval, or
                                         NULL (engine/gil.c) */
-
-    /* Objects to use again; empty in free-threaded builds. */
-    HandleFreeList free_handles;
-    HandleFreeList free_timer_handles;
-    HandleFreeList free_threadsafe_handles;
-    ObjectFreeList free_futures;
-    ObjectFreeList free_tasks;
-    ObjectFreeList free_await_iters;
-    ObjectFreeList free_sock_calls;
 } ModuleState;
 
 /* Defined by module.c; what PyType_GetModuleByDef() looks for. */

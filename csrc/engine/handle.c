@@ -351,7 +351,7 @@ handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
 }
 
 HandleObject *
-handle_make(Engine *engine, PyTypeObject *type, HandleFreeList *list,
+handle_make(Engine *engine, PyTypeObject *type, FreeList *list,
             PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
             PyObject *context)
 {

@@ -17,11 +17,11 @@
 /* Arguments kept in the handle itself; more go into a tuple. */
 #define HANDLE_INLINE_ARGS 3
 
-struct HandleObject {
+typedef struct HandleObject {
     PyObject_HEAD
     /* In the places of slots, which hold an object or NULL, too: whatever reads
      * one past our attributes is safe (handle_setup() proves it). */
-    PyObject *loop;     /* owned: one of ours; the link in the free list */
+    PyObject *loop;     /* owned: one of ours; the link in a free list */
     PyObject *callback; /* owned; NULL once cancelled */
     PyObject *context;  /* owned: a slot (base/snapshot.h) */
     PyObject *args[HANDLE_INLINE_ARGS]; /* owned; the first nargs are set */
@@ -35,7 +35,7 @@ struct HandleObject {
     bool cancelled;
     bool queued;    /* the entry is in a queue, which owns us */
     bool scheduled; /* a timer: stands in the heap */
-};
+} HandleObject;
 
 struct TimerHandleObject {
     HandleObject handle;
@@ -86,10 +86,9 @@ TimerHandleObject *timer_handle_new(Engine *engine, double seconds,
                                     PyObject *context);
 
 /* For a queue, of exactly `type`, which has its own free list. */
-HandleObject *handle_make(Engine *engine, PyTypeObject *type,
-                          HandleFreeList *list, PyObject *callback,
-                          PyObject *const *args, Py_ssize_t nargs,
-                          PyObject *context);
+HandleObject *handle_make(Engine *engine, PyTypeObject *type, FreeList *list,
+                          PyObject *callback, PyObject *const *args,
+                          Py_ssize_t nargs, PyObject *context);
 
 /* True for exactly our own types. */
 bool handle_is_ours(const ModuleState *state, PyObject *object);
@@ -151,16 +150,14 @@ void handles_track(Engine *engine);
 
 /* From the list, or new. Not tracked, but in free-threaded builds; NULL with
  * MemoryError. */
-HandleObject *handle_alloc(PyTypeObject *type, HandleFreeList *list);
+HandleObject *handle_alloc(PyTypeObject *type, FreeList *list);
 /* The end of the dealloc: to the list or to the allocator. `list` is NULL when
  * the module has gone already. */
-void handle_free(HandleObject *handle, HandleFreeList *list);
+void handle_free(HandleObject *handle, FreeList *list);
 /* handle_release() of a handle that has run. Where that was the last reference, as it
  * nearly always is, and it is exactly a `type`, it goes to that type's list without the
  * detour through the dealloc. */
-void handle_retire(HandleObject *handle, const PyTypeObject *type,
-                   HandleFreeList *list);
-void handle_free_list_clear(ModuleState *state);
+void handle_retire(HandleObject *handle, PyTypeObject *type, FreeList *list);
 
 /* loop.call_soon(callback, arg, context=context) for our own C: through the
  * method where somebody has replaced it. Borrows everything; without an argument

@@ -4,8 +4,6 @@
 #include "base/compat.h"
 #include "engine/handle.h"
 
-#define FREE_LIST_MAXIMUM 4096 /* 1 MiB: what a busy turn needs */
-
 /* An interpreter that counts or lists all objects has to hear of the end of each. */
 #ifdef Py_REF_DEBUG
 #define RETIRES 0
@@ -13,68 +11,41 @@
 #define RETIRES PYAIO_FREE_LISTS
 #endif
 
-static inline bool
-has_room(const HandleFreeList *list)
+HandleObject *
+handle_alloc(PyTypeObject *type, FreeList *list)
 {
-    return PYAIO_FREE_LISTS && list->count >= 0
-           && list->count < FREE_LIST_MAXIMUM;
-}
-
-/* Without the reference to its type, which so can be collected. */
-static inline void
-list_push(HandleFreeList *list, HandleObject *handle)
-{
-    PyTypeObject *type = Py_TYPE(handle);
-    handle->loop = (PyObject *)list->head;
-    list->head = handle;
-    list->count++;
-    Py_DECREF(type);
-}
-
-static inline HandleObject *
-list_pop(HandleFreeList *list, PyTypeObject *type)
-{
-    HandleObject *handle = list->head;
-    list->head = (HandleObject *)handle->loop;
-    list->count--;
-    handle->loop = NULL;
-    if (Py_REFCNT(handle) == 0) {
-        PyObject_Init((PyObject *)handle, type);
+    PyObject *handle = free_list_take(list);
+    if (handle == NULL) {
+        handle = type->tp_alloc(type, 0);
+        if (PYAIO_FREE_LISTS && handle != NULL) {
+            PyObject_GC_UnTrack(handle);
+        }
+    }
+    else if (Py_REFCNT(handle) == 0) {
+        PyObject_Init(handle, type);
     }
     else {
         Py_INCREF(type); /* one that was retired is an object still */
     }
-    return handle;
-}
-
-HandleObject *
-handle_alloc(PyTypeObject *type, HandleFreeList *list)
-{
-    if (list->head != NULL) {
-        return list_pop(list, type);
-    }
-    HandleObject *handle = (HandleObject *)type->tp_alloc(type, 0);
-    if (PYAIO_FREE_LISTS && handle != NULL) {
-        PyObject_GC_UnTrack(handle);
-    }
-    return handle;
+    return (HandleObject *)handle;
 }
 
 void
-handle_free(HandleObject *handle, HandleFreeList *list)
+handle_free(HandleObject *handle, FreeList *list)
 {
-    if (list != NULL && has_room(list)) {
-        list_push(list, handle);
-        return;
-    }
     PyTypeObject *type = Py_TYPE(handle);
-    type->tp_free(handle);
+    if (list != NULL && free_list_has_room(list)) {
+        free_list_put(list, (PyObject *)handle);
+    }
+    else {
+        type->tp_free(handle);
+    }
     Py_DECREF(type);
 }
 
 /* Nobody else has it, and there is nothing about it that only the dealloc knows. */
 static inline bool
-is_ours_alone(HandleObject *handle, const PyTypeObject *type)
+is_ours_alone(HandleObject *handle, PyTypeObject *type)
 {
     return Py_REFCNT(handle) == 1 && Py_IS_TYPE(handle, type)
            && !compat_has_weakrefs((PyObject *)handle)
@@ -82,8 +53,7 @@ is_ours_alone(HandleObject *handle, const PyTypeObject *type)
 }
 
 void
-handle_retire(HandleObject *handle, const PyTypeObject *type,
-              HandleFreeList *list)
+handle_retire(HandleObject *handle, PyTypeObject *type, FreeList *list)
 {
     if (!RETIRES || !is_ours_alone(handle, type)) {
         handle_release(handle);
@@ -92,32 +62,12 @@ handle_retire(HandleObject *handle, const PyTypeObject *type,
     PyObject_GC_UnTrack(handle);
     handle_drop_call(handle);
     Py_CLEAR(handle->context);
-    if (!has_room(list)) {
+    if (!free_list_has_room(list)) {
         Py_DECREF(handle);
         return;
     }
     PyObject *loop = handle->loop;
-    list_push(list, handle);
+    free_list_put(list, (PyObject *)handle);
+    Py_DECREF(type);
     Py_DECREF(loop); /* last: the loop may go with it */
-}
-
-static void
-free_list_clear(HandleFreeList *list)
-{
-    HandleObject *handle = list->head;
-    list->head = NULL;
-    list->count = -1; /* takes no more */
-    while (handle != NULL) {
-        HandleObject *next = (HandleObject *)handle->loop;
-        PyObject_GC_Del(handle);
-        handle = next;
-    }
-}
-
-void
-handle_free_list_clear(ModuleState *state)
-{
-    free_list_clear(&state->free_handles);
-    free_list_clear(&state->free_timer_handles);
-    free_list_clear(&state->free_threadsafe_handles);
 }

@@ -169,7 +169,7 @@ Handle_clear(HandleObject *self)
 }
 
 static void
-handle_dealloc(HandleObject *self, HandleFreeList *list)
+handle_dealloc(HandleObject *self, FreeList *list)
 {
     PyObject_GC_UnTrack(self);
     compat_clear_weakrefs((PyObject *)self);

@@ -5,14 +5,12 @@
 #include "tasks/future.h"
 #include "tasks/stop_iteration.h"
 
-#define FREE_LIST_MAXIMUM 256
-
 typedef struct AwaitIter {
     PyObject_HEAD
-    FutureObject *future; /* owned; NULL once finished; the next in the free
-                             list */
-    PyObject *stop;       /* owned: what has brought the result; or NULL */
-    ModuleState *state;   /* of the module that made the type */
+    FutureObject
+        *future;    /* owned; NULL once finished; the link in the free list */
+    PyObject *stop; /* owned: what has brought the result; or NULL */
+    ModuleState *state; /* of the module that made the type */
 } AwaitIter;
 
 PyObject *
@@ -22,21 +20,13 @@ await_iter_new(PyObject *future)
         return NULL;
     }
     ModuleState *state = ((FutureObject *)future)->state;
-    AwaitIter *iter;
-#if PYAIO_FREE_LISTS
-    if (state->free_await_iters.head != NULL) {
-        iter = (AwaitIter *)state->free_await_iters.head;
-        state->free_await_iters.head = (PyObject *)iter->future;
-        state->free_await_iters.count--;
-        PyObject_Init((PyObject *)iter, state->await_iter_type);
+    PyTypeObject *type = state->await_iter_type;
+    AwaitIter *iter = (AwaitIter *)free_list_take(&state->free_await_iters);
+    if (iter != NULL) {
+        PyObject_Init((PyObject *)iter, type);
     }
-    else
-#endif
-    {
-        iter = PyObject_GC_New(AwaitIter, state->await_iter_type);
-        if (iter == NULL) {
-            return NULL;
-        }
+    else if ((iter = PyObject_GC_New(AwaitIter, type)) == NULL) {
+        return NULL;
     }
     iter->future = (FutureObject *)Py_NewRef(future);
     iter->stop = NULL;
@@ -55,15 +45,10 @@ AwaitIter_dealloc(AwaitIter *self)
     /* Gone if the type has no module. */
     ModuleState *state =
         ((PyHeapTypeObject *)type)->ht_module != NULL ? self->state : NULL;
-#if PYAIO_FREE_LISTS
-    if (state != NULL && state->free_await_iters.count < FREE_LIST_MAXIMUM) {
-        self->future = (FutureObject *)state->free_await_iters.head;
-        state->free_await_iters.head = (PyObject *)self;
-        state->free_await_iters.count++;
+    if (state != NULL && free_list_has_room(&state->free_await_iters)) {
+        free_list_put(&state->free_await_iters, (PyObject *)self);
     }
-    else
-#endif
-    {
+    else {
         PyObject_GC_Del(self);
     }
     /* Last, since finalizers may await something. */
@@ -72,17 +57,6 @@ AwaitIter_dealloc(AwaitIter *self)
     }
     Py_XDECREF(future);
     Py_DECREF(type);
-}
-
-void
-await_iter_free_list_clear(ModuleState *state)
-{
-    while (state->free_await_iters.head != NULL) {
-        AwaitIter *iter = (AwaitIter *)state->free_await_iters.head;
-        state->free_await_iters.head = (PyObject *)iter->future;
-        PyObject_GC_Del(iter);
-    }
-    state->free_await_iters.count = FREE_LIST_MAXIMUM; /* takes no more */
 }
 
 static int

@@ -87,7 +87,7 @@ future_init(FutureObject *future, PyObject *loop)
 }
 
 FutureObject *
-future_make(Engine *engine, PyTypeObject *type, ObjectFreeList *list)
+future_make(Engine *engine, PyTypeObject *type, FreeList *list)
 {
     FutureObject *future = future_alloc(engine->state, type, list);
     if (future == NULL) {

@@ -68,8 +68,7 @@ int future_init(FutureObject *future, PyObject *loop);
 /* A future of the engine's loop. New reference, NULL on failure. */
 PyObject *future_new(Engine *engine);
 /* The same for exactly `type`, a future's or a task's, and its free list. */
-FutureObject *future_make(Engine *engine, PyTypeObject *type,
-                          ObjectFreeList *list);
+FutureObject *future_make(Engine *engine, PyTypeObject *type, FreeList *list);
 
 /* RuntimeError and -1 for an object whose __init__() never ran. */
 int future_check_alive(FutureObject *future);
@@ -131,16 +130,15 @@ PyObject *future_tp_new(PyTypeObject *type, PyObject *args, PyObject *kwargs);
  * true when that has brought the object back to life. */
 bool future_finalize_dying(FutureObject *future, bool has_something_to_say);
 /* The rest of a dealloc; `list` is NULL for what must not be used again. */
-void future_dealloc(FutureObject *future, ObjectFreeList *list);
+void future_dealloc(FutureObject *future, FreeList *list);
 /* An object of exactly `type`, from the free list or new; NULL on failure. */
 FutureObject *future_alloc(ModuleState *state, PyTypeObject *type,
-                           ObjectFreeList *list);
+                           FreeList *list);
 /* The "was never retrieved" report of a finalizer, tp_finalize of a future. */
 void future_finalize(FutureObject *future);
 
 int future_setup(PyObject *module, ModuleState *state);
 
-void future_free_lists_clear(ModuleState *state);
 
 /* ---- methods: future_methods.c ---- */
 
@@ -162,6 +160,5 @@ PyObject *await_iter_new(PyObject *future);
  * traceback) or throw(exception) means. New reference, NULL with TypeError. */
 PyObject *await_thrown(PyObject *const *args, Py_ssize_t nargs);
 int await_iter_setup(PyObject *module, ModuleState *state);
-void await_iter_free_list_clear(ModuleState *state);
 
 #endif

@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-#define FREE_LIST_MAXIMUM 256
 
 /* ---- the base ---- */
 
@@ -110,22 +109,14 @@ future_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
 }
 
 FutureObject *
-future_alloc(ModuleState *state, PyTypeObject *type, ObjectFreeList *list)
+future_alloc(ModuleState *state, PyTypeObject *type, FreeList *list)
 {
-    FutureObject *future = NULL;
-#if PYAIO_FREE_LISTS
-    if (list->head != NULL) {
-        future = (FutureObject *)list->head;
-        list->head = future->loop;
-        list->count--;
-        future->loop = NULL;
+    FutureObject *future = (FutureObject *)free_list_take(list);
+    if (future != NULL) {
         PyObject_Init((PyObject *)future, type);
         PyObject_GC_Track(future);
         return future;
     }
-#else
-    (void)list;
-#endif
     future = (FutureObject *)type->tp_alloc(type, 0);
     if (future != NULL) {
         future->state = state;
@@ -133,29 +124,9 @@ future_alloc(ModuleState *state, PyTypeObject *type, ObjectFreeList *list)
     return future;
 }
 
-static void
-free_list_clear(ObjectFreeList *list)
-{
-    FutureObject *future = (FutureObject *)list->head;
-    list->head = NULL;
-    list->count = FREE_LIST_MAXIMUM; /* takes no more */
-    while (future != NULL) {
-        FutureObject *next = (FutureObject *)future->loop;
-        PyObject_GC_Del(future);
-        future = next;
-    }
-}
-
-void
-future_free_lists_clear(ModuleState *state)
-{
-    free_list_clear(&state->free_futures);
-    free_list_clear(&state->free_tasks);
-}
-
 /* `list` is NULL for what must not be used again. */
 static void
-future_free(FutureObject *future, ObjectFreeList *list)
+future_free(FutureObject *future, FreeList *list)
 {
     PyTypeObject *type = Py_TYPE(future);
     PyObject *loop = future->loop;
@@ -164,15 +135,10 @@ future_free(FutureObject *future, ObjectFreeList *list)
     future->status = FUTURE_PENDING;
     future->log_traceback = false;
     future->blocking = false;
-#if PYAIO_FREE_LISTS
-    if (list != NULL && list->count < FREE_LIST_MAXIMUM) {
-        future->loop = (PyObject *)list->head;
-        list->head = (PyObject *)future;
-        list->count++;
+    if (list != NULL && free_list_has_room(list)) {
+        free_list_put(list, (PyObject *)future);
     }
-    else
-#endif
-    {
+    else {
         type->tp_free(future);
     }
     Py_DECREF(type);
@@ -187,7 +153,7 @@ future_finalize_dying(FutureObject *future, bool has_something_to_say)
 }
 
 void
-future_dealloc(FutureObject *future, ObjectFreeList *list)
+future_dealloc(FutureObject *future, FreeList *list)
 {
     PyObject_GC_UnTrack(future);
     compat_clear_weakrefs((PyObject *)future);
