@@ -47,6 +47,13 @@ add_server(
 )
 add_server(
     "fairness",
+    "echo-beside-yielding-task-1",
+    "Protocol 1 KiB, one connection beside a yielding task",
+    beside_yielding_task,
+    Load(connections=1, size=1024),
+)
+add_server(
+    "fairness",
     "echo-beside-thread",
     f"Protocol 1 KiB {TIMES} 10 beside a CPU-bound thread",
     beside_thread,

@@ -53,6 +53,7 @@ struct Engine {
     uint64_t turn_id;  /* of the turn that runs, never 0 */
     bool in_turn;      /* entries run: turn_end comes for sure */
     int64_t polled_at; /* clock of the last poll, in ns */
+    int64_t came_at;   /* of the last that waited or found something */
     int64_t tick;      /* coarse clock of the last poll, in ns */
     bool poll_now;     /* before the next turn: a timer is due, or bytes have
                           left and may be answered */

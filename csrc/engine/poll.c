@@ -135,6 +135,10 @@ poll_backend(Engine *engine, int64_t wait)
     int err = looks ? poll_look(engine) : poll_wait(engine, wait);
     engine->woken = false;
     engine->polled_at = (int64_t)uv_hrtime();
+    if (!looks || !ready_is_empty(&engine->fired)) {
+        engine->came_at = engine->polled_at;
+        engine->check_at = 1;
+    }
     engine->tick = platform_coarse_ns();
     engine->turns = 0;
     engine->poll_now = false;

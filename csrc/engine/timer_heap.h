@@ -37,6 +37,13 @@ int timer_heap_push(TimerHeap *heap, int64_t when, TimerHandleObject *handle);
  * the cancelled ones that stand before it. */
 const TimerEntry *timer_heap_peek(TimerHeap *heap);
 
+/* When the first is due, which may be a cancelled one; INT64_MAX for never. */
+static inline int64_t
+timer_heap_next(const TimerHeap *heap)
+{
+    return heap->count > 0 ? heap->entries[0].when : INT64_MAX;
+}
+
 /* Removes the earliest; the caller owns the reference. */
 TimerHandleObject *timer_heap_pop(TimerHeap *heap);
 

@@ -2,8 +2,8 @@
  *
  * Called by the Loop's _run() (api/loop_run.c). What became ready in a turn
  * runs in the next one, first in first out, as in asyncio; unlike asyncio, a
- * turn does not start with a poll while there is something to run, unless
- * POLL_TURNS turns, POLL_NS or a tick of the coarse clock have passed since the
+ * turn does not start with a poll while there is something to run, unless some time
+ * (poll_by), POLL_TURNS turns or a tick of the coarse clock have passed since the
  * last one: a poll costs as much as ten switches between tasks. */
 #include "base/compat.h"
 #include "base/platform.h"
@@ -17,13 +17,38 @@
 
 #include <uv.h>
 
-#define POLL_TURNS 256  /* without a poll, at the most */
-#define POLL_NS 20000   /* the same in time: a poll is some 2 % of it */
+#define POLL_TURNS 1024    /* without a poll, at the most */
+#define POLL_PART 8        /* the same in time, of that since something came */
+#define POLL_NS 2500       /* but for so long at least */
+#define POLL_LONG_NS 80000 /* and at most: a poll is some 0.5 % of it */
+#define POLL_TIMERS_NS 20000 /* between polls for nothing but timers */
 #define FLUSH_COUNT 16  /* streams with something to send: they send now */
 #define FLUSH_NS 300000 /* so does one that has waited for so long */
 #define TICK_TURNS 2    /* between two looks at the coarse clock */
 
 /* ---- when to poll ---- */
+
+/* Without looking for events, in ns: a client that answers at once is heard at once,
+ * and who only computes pays for few polls. */
+static int64_t
+poll_interval(const Engine *engine)
+{
+    int64_t part = (engine->polled_at - engine->came_at) / POLL_PART;
+    return part < POLL_NS        ? POLL_NS
+           : part < POLL_LONG_NS ? part
+                                 : POLL_LONG_NS;
+}
+
+/* The clock at which to poll. */
+static int64_t
+poll_by(const Engine *engine)
+{
+    int64_t by = engine->polled_at + poll_interval(engine);
+    int64_t timer = timer_heap_next(&engine->timers);
+    int64_t soonest = engine->polled_at + POLL_TIMERS_NS;
+    timer = timer > soonest ? timer : soonest;
+    return by < timer ? by : timer;
+}
 
 /* The pace so far says at how many turns to look at the clock again; at a
  * change of pace, the tick of the coarse clock is what ends the wait. */
@@ -32,13 +57,14 @@ time_is_up(Engine *engine)
 {
     int64_t now = (int64_t)uv_hrtime();
     int64_t elapsed = now - engine->polled_at;
-    if (elapsed >= POLL_NS) {
+    int64_t left = poll_by(engine) - now;
+    if (left <= 0) {
         gil_note_turns(&engine->gil, now, elapsed);
         engine->check_at = 1;
         return true;
     }
     int64_t pace = elapsed / engine->turns + 1;
-    int64_t more = (POLL_NS - elapsed) / pace;
+    int64_t more = left / pace;
     more = more < 1 ? 1 : more > POLL_CHECK_TURNS ? POLL_CHECK_TURNS : more;
     engine->check_at = engine->turns + (uint32_t)more;
     return false;

@@ -6,7 +6,7 @@ import time
 import pytest
 
 #: How many turns a due timer may have to wait. The loop does not look at the clock in each of
-#: them: not before 20 µs have passed or, unless turns are long, in one of 16.
+#: them: not before 20 µs have passed, or, unless turns are long, in one of 16.
 FEW = 20
 
 
