@@ -12,6 +12,7 @@ from rich.text import Text
 from .goals import Verdict, spread, verdicts
 from .peers import FLOOR, OURS, PEERS
 from .results import Results, Row
+from .stats import ENOUGH
 from .workload import TIMES, Unit
 
 LEGEND = (
@@ -153,7 +154,7 @@ def show(results: Results, console: Console) -> None:
     if disturbed:
         taken = sum(len(samples) for row in rows for samples in row.samples.values())
         slow = f"{disturbed} of {taken} samples come from while the machine was slow"
-        console.print(f"{slow}, after repeated attempts.", style="yellow")
+        console.print(f"{slow}; they count where fewer than {ENOUGH} others are.", style="yellow")
     for row in rows:
         for peer, problem in row.problems.items():
             console.print(f"[red]{peer} failed in {row.workload.id}:[/] ", Text(problem))

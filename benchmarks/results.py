@@ -9,7 +9,7 @@ from typing import Any
 from .pace import DISTURBED
 from .peers import NOT_LOOPS, OURS
 from .sampling import Sample
-from .stats import Summary, paired_ratio, summary
+from .stats import Summary, paired_ratio, steady, summary
 from .workload import TABLE, Workload
 
 CORE_FULL = 0.9  # of a core; a process that has less and never waits shares the core
@@ -30,17 +30,20 @@ class Row:
     smallest: Row | None = None
     """The row that the cost of this one has grown from; None where nothing grows."""
 
+    def _steady(self, peer: str) -> list[Sample]:
+        return [sample for (sample,) in steady(self.samples.get(peer, []))]
+
     def rate(self, peer: str) -> Summary | None:
         """Operations a second."""
-        return summary(sample.rate for sample in self.samples.get(peer, []))
+        return summary(sample.rate for sample in self._steady(peer))
 
     def cpu_us(self, peer: str) -> Summary | None:
         """CPU time an operation, in microseconds."""
-        return summary(sample.cpu_us for sample in self.samples.get(peer, []))
+        return summary(sample.cpu_us for sample in self._steady(peer))
 
     def extra(self, peer: str, key: str) -> float | None:
         """Median of a further figure; None where it was not measured."""
-        values = [s.extra[key] for s in self.samples.get(peer, []) if key in s.extra]
+        values = [s.extra[key] for s in self._steady(peer) if key in s.extra]
         return median(values) if values else None
 
     def ratio(self, peer: str, other: str, figure: str = "rate") -> Summary | None:
@@ -66,7 +69,7 @@ class Row:
     def best_rival(self) -> str | None:
         """The fastest loop that is not ours."""
         rates = {
-            name: median(sample.rate for sample in samples)
+            name: median(sample.rate for sample in self._steady(name))
             for name, samples in self.samples.items()
             if name != OURS and name not in NOT_LOOPS and samples
         }
@@ -76,8 +79,9 @@ class Row:
         """Whoever has the least of it, ours not among them; the floor may be."""
         found = {
             name: median(values)
-            for name, samples in self.samples.items()
-            if name != OURS and (values := [v for s in samples if (v := s.figure(figure))])
+            for name in self.samples
+            if name != OURS
+            and (values := [v for s in self._steady(name) if (v := s.figure(figure))])
         }
         return min(found, key=found.__getitem__) if found else None
 

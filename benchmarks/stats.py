@@ -6,7 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from .pace import DISTURBED
 from .sampling import Sample
+
+ENOUGH = 3
+"""Rounds from while the machine was fast, beside which the others do not count."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,22 @@ def summary(values: Iterable[float]) -> Summary | None:
     return Summary(median(ordered), ordered[0], ordered[-1], len(ordered))
 
 
+def steady(*peers: list[Sample]) -> list[tuple[Sample, ...]]:
+    """The samples of each round that all have, but for rounds in which the machine was slow.
+
+    Where fewer than ENOUGH would be left, these count, too.
+    """
+    by_round = [{sample.round: sample for sample in samples} for samples in peers]
+    shared = sorted(set.intersection(*(set(found) for found in by_round)))
+    rounds = [tuple(found[round_] for found in by_round) for round_ in shared]
+    quiet = [each for each in rounds if max(s.slowdown for s in each) < DISTURBED]
+    return quiet if len(quiet) >= ENOUGH else rounds
+
+
 def paired_ratio(ours: list[Sample], theirs: list[Sample], figure: str = "rate") -> Summary | None:
     """One of our figures (see Sample.figure) by theirs, each round for itself.
 
     So what slows a whole round cancels. Rounds that lack one of the two do not count.
     """
-    mine, other = _by_round(ours, figure), _by_round(theirs, figure)
-    return summary(mine[round_] / other[round_] for round_ in mine if other.get(round_))
-
-
-def _by_round(samples: list[Sample], figure: str) -> dict[int, float]:
-    found = {sample.round: sample.figure(figure) for sample in samples}
-    return {round_: value for round_, value in found.items() if value is not None}
+    pairs = [(mine.figure(figure), other.figure(figure)) for mine, other in steady(ours, theirs)]
+    return summary(mine / other for mine, other in pairs if mine is not None and other)
