@@ -1,6 +1,7 @@
 """Timers and clocks in rows of turns that always have something to run: turns are counted."""
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -10,9 +11,13 @@ import pytest
 FEW = 20
 
 
-async def turns_until(condition, seconds=0.0):
-    """Go through turns of *seconds* until *condition()*; return how many it took, at most 200."""
-    for count in range(200):
+#: How many turns what comes from outside may have to wait, however short they are.
+MANY = 1024
+
+
+async def turns_until(condition, seconds=0.0, at_most=200):
+    """Go through turns of *seconds* until *condition()*; return how many it took."""
+    for count in range(at_most):
         if condition():
             return count
         if seconds:
@@ -91,3 +96,28 @@ def test_what_is_due_at_once_runs_after_what_is_ready(run):
         return got
 
     assert run(main) == ["soon", "past", "zero", "false"]
+
+
+@pytest.mark.parametrize("quiet_turns_before", [0, 100, 20_000])
+def test_bytes_wait_for_a_limited_number_of_short_turns(run, quiet_turns_before):
+    """However long nothing has come: the loop looks less often then, but it looks."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            got = []
+            loop.add_reader(ours, lambda: got.append(ours.recv(1)))
+            for _ in range(quiet_turns_before):
+                await asyncio.sleep(0)
+            took = []
+            for _ in range(3):
+                theirs.send(b"x")
+                took.append(await turns_until(lambda: got, at_most=2 * MANY))
+                assert got == [b"x"]
+                got.clear()
+            loop.remove_reader(ours)
+        return took
+
+    assert max(run(main)) <= MANY + 2
