@@ -284,8 +284,9 @@ typedef struct ModuleState {
      * with an exception set. */
     int (*wake_future)(PyObject *future);
 
-    TaskLayout task_layout; /* since 3.14 */
-    uint64_t task_count;    /* for automatic names */
+    bool dict_slot_is_proved; /* compat_dict_slot() of futures and tasks */
+    TaskLayout task_layout;   /* since 3.14 */
+    uint64_t task_count;      /* for automatic names */
 
     /* Methods of _socket.socket without arguments (net/sock_io.c). */
     PyCFunction socket_fileno;

@@ -64,6 +64,26 @@ clear_fields(FutureObject *future)
     Py_CLEAR(future->cancelled_error);
 }
 
+/* Whether asyncio's own code has left nothing in its fields, and the program nothing in
+ * the __dict__: so it nearly always is. Of exactly our own types. */
+static bool
+base_is_empty(FutureObject *future)
+{
+    PyObject **dict = compat_dict_slot((PyObject *)future);
+    if (dict == NULL || !future->state->dict_slot_is_proved) {
+        return false;
+    }
+    const char *room = future->base.room;
+    uintptr_t any = (uintptr_t)*dict;
+    for (size_t at = sizeof(PyObject); at < FUTURE_BASE_SIZE;
+         at += sizeof(any)) {
+        uintptr_t word;
+        memcpy(&word, room + at, sizeof(word));
+        any |= word;
+    }
+    return any == 0;
+}
+
 void
 future_clear(FutureObject *future)
 {
@@ -157,7 +177,12 @@ future_dealloc(FutureObject *future, FreeList *list)
 {
     PyObject_GC_UnTrack(future);
     compat_clear_weakrefs((PyObject *)future);
-    future_clear(future);
+    if (list != NULL && base_is_empty(future)) {
+        clear_fields(future);
+    }
+    else {
+        future_clear(future);
+    }
     /* The collector's mark of a finalized object stays with the memory. */
     bool finalized = PyObject_GC_IsFinalized((PyObject *)future);
     future_free(future, finalized ? NULL : list);
@@ -276,10 +301,33 @@ static PyType_Spec Future_spec = {
     .slots = Future_slots,
 };
 
+/* Tries on one object whether its __dict__ is where we look for it. */
+static int
+prove_dict_slot(ModuleState *state)
+{
+    PyTypeObject *type = state->future_type;
+    FutureObject *future = (FutureObject *)type->tp_alloc(type, 0);
+    if (future == NULL) {
+        return -1;
+    }
+    future->state = state;
+    PyObject **slot = compat_dict_slot((PyObject *)future);
+    bool empty = slot != NULL && *slot == NULL;
+    int err =
+        PyObject_SetAttr((PyObject *)future, STATE_NAME(state, run), Py_None);
+    state->dict_slot_is_proved = err == 0 && empty && *slot != NULL;
+    Py_DECREF(future);
+    return err;
+}
+
 int
 future_setup(PyObject *module, ModuleState *state)
 {
     state->wake_future = future_wake;
-    return module_add_type_under(module, &Future_spec, "asyncio", "Future",
-                                 FUTURE_BASE_SIZE, &state->future_type);
+    if (module_add_type_under(module, &Future_spec, "asyncio", "Future",
+                              FUTURE_BASE_SIZE, &state->future_type)
+        < 0) {
+        return -1;
+    }
+    return prove_dict_slot(state);
 }

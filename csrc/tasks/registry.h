@@ -40,6 +40,8 @@ int registry_remove_awaiter(PyObject *future, TaskObject *task);
 
 /* Shows debuggers the task's name and coroutine, since 3.14. -1 on failure. */
 int registry_publish(TaskObject *task);
+/* Takes that back, in the dealloc: asyncio's fields are empty again. */
+void registry_unpublish(TaskObject *task, const ModuleState *state);
 
 /* _core._use_layout(dict): where the fields are (pyaio/_layout.py). Proves each
  * and uses them from then on; False when one is not where it should be. */

@@ -243,6 +243,17 @@ registry_publish(TaskObject *task)
     return 0;
 }
 
+void
+registry_unpublish(TaskObject *task, const ModuleState *state)
+{
+    const TaskLayout *layout = &state->task_layout;
+    if (layout->proved) {
+        *FIELD(char, task, layout->is_task) = 0;
+        Py_CLEAR(*FIELD(PyObject *, task, layout->name));
+        Py_CLEAR(*FIELD(PyObject *, task, layout->coro));
+    }
+}
+
 /* ---- the layout ---- */
 
 #define LAYOUT_FIELDS(X)                                                      \

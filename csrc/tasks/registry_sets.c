@@ -208,6 +208,13 @@ registry_publish(TaskObject *task)
     return 0;
 }
 
+void
+registry_unpublish(TaskObject *task, const ModuleState *state)
+{
+    (void)task;
+    (void)state;
+}
+
 PyObject *
 registry_use_layout(ModuleState *state, PyObject *layout)
 {

@@ -58,6 +58,9 @@ Task_dealloc(TaskObject *self)
     self->cancel_requests = 0;
     self->must_cancel = false;
     self->log_destroy_pending = false;
+    if (state != NULL) {
+        registry_unpublish(self, state);
+    }
     future_dealloc(&self->future, state ? &state->free_tasks : NULL);
 }
 

@@ -1,5 +1,6 @@
 """Runs in the child processes: what a process holds, and whether repeated rounds add to it."""
 
+import asyncio
 import ctypes
 import gc
 import os
@@ -44,6 +45,11 @@ def allow_descriptors(count):
     if soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
     return True
+
+
+def wait_once(loop):
+    """Have *loop* open what its first wait opens: whether a round waits depends on the machine."""
+    loop.run_until_complete(asyncio.sleep(0.05))
 
 
 def check_steady(round_, *, things, warm=3, rounds=6, blocks=0.1, size=64):

@@ -120,6 +120,7 @@ def round_():
 def test_a_million_of(measured, name):
     """Two warm rounds and eight measured ones; a tenth as many of what takes its time."""
     source = """
+measure.wait_once(loop)
 measure.check_steady(round_, things=COUNT, warm=2, rounds=8, blocks=0.001, size=8)
 loop.close()
 print("steady")

@@ -40,6 +40,7 @@ async def served(factory=Echo, **options):
 
 def steady(main, things, **kwargs):
     loop = new_event_loop()
+    measure.wait_once(loop)
     measure.check_steady(lambda: loop.run_until_complete(main()), things=things, **kwargs)
     loop.close()
 

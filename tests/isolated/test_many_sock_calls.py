@@ -27,7 +27,7 @@ async def ask(sock, count):
 
 def steady(main, things, **kwargs):
     loop = new_event_loop()
-    loop.run_until_complete(asyncio.sleep(0.001))  # opens what a wait needs
+    measure.wait_once(loop)
     measure.check_steady(lambda: loop.run_until_complete(main()), things=things, **kwargs)
     loop.close()
 """

@@ -33,6 +33,7 @@ async def settle():
 
 def steady(main, **kwargs):
     loop = new_event_loop()
+    measure.wait_once(loop)
     measure.check_steady(lambda: loop.run_until_complete(main(loop)), **kwargs)
     loop.close()
     try:

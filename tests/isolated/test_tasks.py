@@ -33,6 +33,7 @@ ENDING = """
 def steady(main, *, every=1, **options):
     loop = new_event_loop()
     loop.slow_callback_duration = 3600  # the machine may be busy
+    measure.wait_once(loop)
     loop.set_exception_handler(quiet)
     def round_():
         loop.run_until_complete(main())
