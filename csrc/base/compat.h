@@ -111,19 +111,19 @@ compat_clear_weakrefs(PyObject *object)
 }
 
 /* Where an object of exactly that type has its __dict__ or, while it has none, NULL; to
- * be proved, since the versions before 3.13 are not to be asked. NULL where that is no
- * place to look at. */
+ * be proved. NULL where that is no place to look at. */
 static inline PyObject **
 compat_dict_slot(PyObject *object)
 {
 #ifdef Py_GIL_DISABLED
     return NULL;
-#elif PY_VERSION_HEX >= 0x030C0000
-    bool managed = Py_TYPE(object)->tp_flags & Py_TPFLAGS_MANAGED_DICT;
-    return managed ? (PyObject **)object - 3 : NULL;
 #else
-    Py_ssize_t offset = Py_TYPE(object)->tp_dictoffset;
-    return offset > 0 ? (PyObject **)((char *)object + offset) : NULL;
+    PyTypeObject *type = Py_TYPE(object);
+    if (type->tp_dictoffset > 0) {
+        return (PyObject **)((char *)object + type->tp_dictoffset);
+    }
+    bool managed = type->tp_flags & Py_TPFLAGS_MANAGED_DICT;
+    return managed ? (PyObject **)object - 3 : NULL;
 #endif
 }
 

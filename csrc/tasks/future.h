@@ -51,6 +51,7 @@ struct FutureObject {
     unsigned char status;          /* a FutureState */
     bool log_traceback;            /* the exception was not yet retrieved */
     bool blocking;                 /* yielded by our iterator: "await me" */
+    bool base_was_cleared;         /* in an earlier life of the memory */
 };
 
 /* True for exactly our own types: nothing of theirs is replaced. */
@@ -138,6 +139,9 @@ FutureObject *future_alloc(ModuleState *state, PyTypeObject *type,
 void future_finalize(FutureObject *future);
 
 int future_setup(PyObject *module, ModuleState *state);
+/* Tries on one object of the type whether its attributes are where we look for them.
+ * -1 with an exception set. */
+int future_prove_dict_slot(ModuleState *state, PyTypeObject *type);
 
 
 /* ---- methods: future_methods.c ---- */

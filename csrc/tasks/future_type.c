@@ -64,13 +64,15 @@ clear_fields(FutureObject *future)
     Py_CLEAR(future->cancelled_error);
 }
 
-/* Whether asyncio's own code has left nothing in its fields, and the program nothing in
- * the __dict__: so it nearly always is. Of exactly our own types. */
+/* Whether asyncio's own code has left nothing in its fields, and the program no
+ * attributes: so it nearly always is. Of exactly our own types. Some versions keep
+ * attributes in the object itself, until its base has been cleared once. */
 static bool
 base_is_empty(FutureObject *future)
 {
     PyObject **dict = compat_dict_slot((PyObject *)future);
-    if (dict == NULL || !future->state->dict_slot_is_proved) {
+    if (dict == NULL || !future->base_was_cleared
+        || !future->state->dict_slot_is_proved) {
         return false;
     }
     const char *room = future->base.room;
@@ -182,6 +184,7 @@ future_dealloc(FutureObject *future, FreeList *list)
     }
     else {
         future_clear(future);
+        future->base_was_cleared = true;
     }
     /* The collector's mark of a finalized object stays with the memory. */
     bool finalized = PyObject_GC_IsFinalized((PyObject *)future);
@@ -301,21 +304,20 @@ static PyType_Spec Future_spec = {
     .slots = Future_slots,
 };
 
-/* Tries on one object whether its __dict__ is where we look for it. */
-static int
-prove_dict_slot(ModuleState *state)
+int
+future_prove_dict_slot(ModuleState *state, PyTypeObject *type)
 {
-    PyTypeObject *type = state->future_type;
     FutureObject *future = (FutureObject *)type->tp_alloc(type, 0);
     if (future == NULL) {
         return -1;
     }
     future->state = state;
+    future_clear(future);
     PyObject **slot = compat_dict_slot((PyObject *)future);
     bool empty = slot != NULL && *slot == NULL;
     int err =
         PyObject_SetAttr((PyObject *)future, STATE_NAME(state, run), Py_None);
-    state->dict_slot_is_proved = err == 0 && empty && *slot != NULL;
+    state->dict_slot_is_proved &= err == 0 && empty && *slot != NULL;
     Py_DECREF(future);
     return err;
 }
@@ -329,5 +331,6 @@ future_setup(PyObject *module, ModuleState *state)
         < 0) {
         return -1;
     }
-    return prove_dict_slot(state);
+    state->dict_slot_is_proved = true;
+    return future_prove_dict_slot(state, state->future_type);
 }

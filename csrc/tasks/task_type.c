@@ -377,7 +377,8 @@ task_setup(PyObject *module, ModuleState *state)
                               FUTURE_BASE_SIZE, &state->task_type)
             < 0
         || module_add_methods(state->task_type, future_methods) < 0
-        || module_add_getset(state->task_type, future_getset) < 0) {
+        || module_add_getset(state->task_type, future_getset) < 0
+        || future_prove_dict_slot(state, state->task_type) < 0) {
         return -1;
     }
     return registry_setup(state);

@@ -29,14 +29,16 @@ each_kind = pytest.mark.parametrize("make", [future, task])
 @each_kind
 def test_attributes_die_with_their_owner(loop, make):
     for _ in range(3):
-        owner, thing = make(loop), Thing()
-        assert not hasattr(owner, "extra")
-        owner.extra = thing
-        alive = weakref.ref(thing)
+        owners = [make(loop) for _ in range(300)]  # more than wait to be used again
+        things = [Thing() for _ in owners]
+        for owner, thing in zip(owners, things, strict=True):
+            assert not hasattr(owner, "extra")
+            owner.extra = thing
+        alive = [weakref.ref(thing) for thing in things]
         drain(loop, 2)
-        assert owner.extra is thing
-        del owner, thing
-        assert alive() is None
+        assert [owner.extra for owner in owners] == things
+        del owners, owner, things, thing
+        assert [reference() for reference in alive] == [None] * 300
 
 
 def test_what_asyncios_own_methods_have_left_dies_with_its_owner(loop):
