@@ -44,7 +44,7 @@ STRICT = ["-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-missing-field-initi
 
 SPEED = [
     "-fno-plt",  # a call of the interpreter takes no detour over a stub
-    "-falign-functions=128",  # no function's speed depends on the length of those before it
+    "-falign-functions=64",  # no function's speed depends on the length of those before it
     "-falign-loops=32",
 ]
 
