@@ -9,7 +9,6 @@
 #include "base/errors.h"
 #include "tasks/stop_iteration.h"
 
-
 /* ---- as a coroutine ---- */
 
 /* As a coroutine does: by StopIteration. */

@@ -143,7 +143,6 @@ int future_setup(PyObject *module, ModuleState *state);
  * -1 with an exception set. */
 int future_prove_dict_slot(ModuleState *state, PyTypeObject *type);
 
-
 /* ---- methods: future_methods.c ---- */
 
 /* Parses the one argument `name` of a method, which may be left out, given by

@@ -11,7 +11,6 @@
 
 #include <string.h>
 
-
 /* ---- the base ---- */
 
 /* The asyncio class under ours: the types between belong to programs. */
