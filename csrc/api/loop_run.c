@@ -1,4 +1,5 @@
 /* Running: _run(), the heart of run_forever(), and the state around it. */
+#include "base/platform.h"
 #include "api/loop.h"
 #include "base/errors.h"
 #include "engine/backend.h"
@@ -7,7 +8,7 @@
 #include "engine/signals.h"
 #include "tasks/registry.h"
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
     Engine *engine = &self->engine;

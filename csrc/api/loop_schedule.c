@@ -70,7 +70,7 @@ call_take_keywords(ModuleState *state, Call *call, const char *method,
     return 0;
 }
 
-static int
+PLATFORM_HOT static int
 call_parse(ModuleState *state, Call *call, const char *method,
            PyObject *first_name, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
@@ -119,7 +119,7 @@ call_check_debug(Engine *engine, const char *method, PyObject *callback,
 
 /* ---- now ---- */
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Loop_call_soon(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                PyObject *kwnames)
 {
@@ -138,7 +138,7 @@ Loop_call_soon(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                                         call.nargs, call.context);
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Loop_call_soon_threadsafe(LoopObject *self, PyObject *const *args,
                           Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -206,7 +206,7 @@ clock_seconds(void)
     return (double)uv_hrtime() / 1e9;
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Loop_time(LoopObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
     return PyFloat_FromDouble(clock_seconds());
@@ -309,7 +309,7 @@ schedule_at_object(Engine *engine, PyObject *when, const Call *call,
                        call, at_once);
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Loop_call_at(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
@@ -382,7 +382,7 @@ is_plain_delay(PyObject *delay, double *seconds)
     return overflow == 0;
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Loop_call_later(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                 PyObject *kwnames)
 {
@@ -418,7 +418,7 @@ Loop__timer_handle_cancelled(LoopObject *Py_UNUSED(self),
 
 /* ---- futures and tasks ---- */
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Loop_create_future(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
     ModuleState *state = self->engine.state;
@@ -507,7 +507,7 @@ has_other_options(ModuleState *state, PyObject *const *values,
     return 0;
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Loop_create_task(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *kwnames)
 {

@@ -25,6 +25,15 @@
 #define PLATFORM_RARE
 #endif
 
+/* For a function that runs for each callback, timer or step of a task. These stand
+ * together in the extension: as few pages and cache lines as can be, beside those of the
+ * interpreter, whose own fill the cache. */
+#ifdef __GNUC__
+#define PLATFORM_HOT __attribute__((hot))
+#else
+#define PLATFORM_HOT
+#endif
+
 /* Of a struct that others begin like: what is written through one of them is read
  * through the other, and the compiler must not think otherwise. */
 #ifdef __GNUC__

@@ -371,7 +371,7 @@ wait_ms(Backend *backend, int64_t wait)
                       timeout);
 }
 
-void
+PLATFORM_HOT void
 backend_wait(Engine *engine, int64_t wait)
 {
     Backend *backend = engine->backend;
@@ -423,7 +423,7 @@ watch_bits(uint32_t events)
 
 /* One event. False where it is somebody's who cannot be found, and that cannot
  * be helped. */
-static bool
+PLATFORM_HOT static bool
 deliver(Engine *engine, const struct epoll_event *event)
 {
     int fd = (int)(uint32_t)event->data.u64;
@@ -463,7 +463,7 @@ deliver_all(Engine *engine, bool *stray)
     return engine->fired.count != before;
 }
 
-int
+PLATFORM_HOT int
 backend_collect(Engine *engine)
 {
     Backend *backend = engine->backend;

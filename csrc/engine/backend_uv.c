@@ -343,7 +343,7 @@ alarm_clear(Backend *backend)
     }
 }
 
-void
+PLATFORM_HOT void
 backend_wait(Engine *engine, int64_t wait)
 {
     Backend *backend = engine->backend;
@@ -356,7 +356,7 @@ backend_wait(Engine *engine, int64_t wait)
     uv_run(&backend->uv, wait == 0 ? UV_RUN_NOWAIT : UV_RUN_ONCE);
 }
 
-int
+PLATFORM_HOT int
 backend_collect(Engine *engine)
 {
     (void)engine; /* its callbacks have done so */

@@ -45,7 +45,7 @@ call_in_foreign_context(HandleObject *handle, PyObject *callback,
     return result;
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 call_in_context(HandleObject *handle, PyObject *callback,
                 PyObject *const *args, Py_ssize_t nargs)
 {
@@ -85,7 +85,7 @@ handle_report(HandleObject *handle, PyObject *callback, PyObject *const *args,
 }
 
 /* Calls, and reports what is raised. args[-1] is lent to the callee. */
-static int
+PLATFORM_HOT static int
 call_and_report(HandleObject *handle, PyObject *callback,
                 PyObject *const *args, Py_ssize_t nargs)
 {
@@ -122,7 +122,7 @@ run_with_more_args(HandleObject *handle)
     return err;
 }
 
-extern inline int
+PLATFORM_HOT extern inline int
 handle_run_now(HandleObject *handle)
 {
     if (handle->more_args != NULL) {
@@ -150,7 +150,7 @@ handle_run_none(HandleObject *handle)
                            Py_None, handle->source_traceback);
 }
 
-static int
+PLATFORM_HOT static int
 handle_run(ReadyEntry *entry, Engine *engine)
 {
     HandleObject *handle = handle_of(entry);
@@ -234,7 +234,7 @@ handle_take(ReadyEntry *entry)
     return handle;
 }
 
-void
+PLATFORM_HOT void
 handle_push(HandleObject *handle)
 {
     if (!handle->queued) {
@@ -244,7 +244,7 @@ handle_push(HandleObject *handle)
     }
 }
 
-void
+PLATFORM_HOT void
 handle_push_threadsafe(HandleObject *handle)
 {
     Engine *engine = handle_engine(handle);
@@ -332,7 +332,7 @@ handle_take_traceback(HandleObject *handle)
     return handle->source_traceback == NULL ? -1 : 0;
 }
 
-static int
+PLATFORM_HOT static int
 handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
             PyObject *const *args, Py_ssize_t nargs, PyObject *context)
 {
@@ -350,7 +350,7 @@ handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
     return engine->debug ? handle_take_traceback(handle) : 0;
 }
 
-HandleObject *
+PLATFORM_HOT HandleObject *
 handle_make(Engine *engine, PyTypeObject *type, FreeList *list,
             PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
             PyObject *context)
@@ -366,7 +366,7 @@ handle_make(Engine *engine, PyTypeObject *type, FreeList *list,
     return handle;
 }
 
-static HandleObject *
+PLATFORM_HOT static HandleObject *
 handle_make_plain(Engine *engine, PyObject *callback, PyObject *const *args,
                   Py_ssize_t nargs, PyObject *context)
 {
@@ -387,7 +387,7 @@ handle_new(Engine *engine, PyObject *callback, PyObject *const *args,
     return handle;
 }
 
-HandleObject *
+PLATFORM_HOT HandleObject *
 handle_new_ready(Engine *engine, PyObject *callback, PyObject *const *args,
                  Py_ssize_t nargs, PyObject *context)
 {
@@ -404,7 +404,7 @@ handle_new_ready(Engine *engine, PyObject *callback, PyObject *const *args,
     return handle;
 }
 
-TimerHandleObject *
+PLATFORM_HOT TimerHandleObject *
 timer_handle_new(Engine *engine, double seconds, PyObject *when,
                  PyObject *callback, PyObject *const *args, Py_ssize_t nargs,
                  PyObject *context)
@@ -468,7 +468,7 @@ engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
 
 /* Drops callback and arguments, the handle consistent before the first
  * finalizer can run. */
-void
+PLATFORM_HOT void
 handle_drop_call(HandleObject *handle)
 {
     PyObject *callback = handle->callback;
@@ -500,7 +500,7 @@ handle_keep_repr(HandleObject *handle)
 }
 
 /* Of a handle that has just been marked as cancelled. */
-static int
+PLATFORM_HOT static int
 handle_finish_cancel(HandleObject *handle)
 {
     int err = handle_keep_repr(handle);
@@ -521,7 +521,7 @@ tell_timer_heap(HandleObject *handle)
     }
 }
 
-int
+PLATFORM_HOT int
 handle_cancel(HandleObject *handle)
 {
     if (handle->cancelled) {

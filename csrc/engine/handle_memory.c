@@ -1,6 +1,7 @@
 /* The memory of handles: one is made for each callback and lives for one turn, so those
  * that have run wait in a list for the next. Taken by handle_make() (engine/handle.c),
  * given back by the turn and by the deallocs (engine/handle_type.c). */
+#include "base/platform.h"
 #include "base/compat.h"
 #include "engine/handle.h"
 
@@ -11,7 +12,7 @@
 #define RETIRES PYAIO_FREE_LISTS
 #endif
 
-HandleObject *
+PLATFORM_HOT HandleObject *
 handle_alloc(PyTypeObject *type, FreeList *list)
 {
     PyObject *handle = free_list_take(list);
@@ -52,7 +53,7 @@ is_ours_alone(HandleObject *handle, PyTypeObject *type)
            && handle->source_traceback == NULL && handle->repr == NULL;
 }
 
-void
+PLATFORM_HOT void
 handle_retire(HandleObject *handle, PyTypeObject *type, FreeList *list)
 {
     if (!RETIRES || !is_ours_alone(handle, type)) {

@@ -1,6 +1,7 @@
 /* Handles that several threads share: see handle_threads.h. Made by
  * call_soon_threadsafe() (api/loop_schedule.c), run by the turn. A run costs no
  * lock: the GIL guards the fields, and one is made for who has to wait. */
+#include "base/platform.h"
 #include "engine/handle_threads.h"
 
 #include "engine/engine.h"
@@ -20,7 +21,7 @@ run_end_make(ThreadSafeHandleObject *handle)
     return 0;
 }
 
-int
+PLATFORM_HOT int
 threadsafe_handle_wait(ThreadSafeHandleObject *handle)
 {
     unsigned long self = PyThread_get_thread_ident();
@@ -42,7 +43,7 @@ threadsafe_handle_wait(ThreadSafeHandleObject *handle)
     return 0;
 }
 
-int
+PLATFORM_HOT int
 threadsafe_handle_run(ThreadSafeHandleObject *handle)
 {
     if (threadsafe_handle_wait(handle) < 0) {
@@ -62,7 +63,7 @@ threadsafe_handle_run(ThreadSafeHandleObject *handle)
     return err;
 }
 
-static int
+PLATFORM_HOT static int
 threadsafe_entry_run(ReadyEntry *entry, Engine *engine)
 {
     ModuleState *state = engine->state;
@@ -82,7 +83,7 @@ static const ReadyOps threadsafe_handle_ops = {
     .subject = handle_subject,
 };
 
-HandleObject *
+PLATFORM_HOT HandleObject *
 threadsafe_handle_new(Engine *engine, PyObject *callback,
                       PyObject *const *args, Py_ssize_t nargs,
                       PyObject *context)

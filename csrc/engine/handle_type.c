@@ -1,5 +1,6 @@
 /* Handles as Python sees them: methods, attributes, and what asyncio's own code
  * reads of them. Their work is done by engine/handle.c. */
+#include "base/platform.h"
 #include "base/compat.h"
 #include "base/members.h"
 #include "base/snapshot.h"
@@ -7,7 +8,7 @@
 #include "engine/handle.h"
 #include "engine/handle_threads.h"
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Handle_cancel(HandleObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (handle_cancel(self) < 0) {
@@ -168,7 +169,7 @@ Handle_clear(HandleObject *self)
     return 0;
 }
 
-static void
+PLATFORM_HOT static void
 handle_dealloc(HandleObject *self, FreeList *list)
 {
     PyObject_GC_UnTrack(self);
@@ -214,7 +215,7 @@ TimerHandle_traverse(TimerHandleObject *self, visitproc visit, void *arg)
     return Handle_traverse(&self->handle, visit, arg);
 }
 
-static void
+PLATFORM_HOT static void
 TimerHandle_dealloc(TimerHandleObject *self)
 {
     ModuleState *state = state_of_dying(&self->handle);

@@ -2,6 +2,7 @@
  *
  * Called by the turn (engine/turn.c) when a poll is due. What can be waited for is the
  * backend's to know (engine/backend.h), who has the GIL meanwhile gil.c's. */
+#include "base/platform.h"
 #include "engine/poll.h"
 
 #include "engine/backend.h"
@@ -42,7 +43,7 @@ poll_spin(Engine *engine)
 
 /* Sleeps until something happens or `wait` ns have passed; -1: for ever. -1 with
  * OSError. */
-static int
+PLATFORM_HOT static int
 poll_wait(Engine *engine, int64_t wait)
 {
     if (engine->gil.contended && (wait < 0 || wait > SPIN_NS)) {
@@ -69,7 +70,7 @@ poll_wait(Engine *engine, int64_t wait)
  * often: each release that nobody takes starts the wait of who asks for the GIL
  * anew, and only a wait of a whole switch interval makes the interpreter hand
  * it over for certain. */
-static int
+PLATFORM_HOT static int
 poll_look(Engine *engine)
 {
     int64_t now =
@@ -86,7 +87,7 @@ poll_look(Engine *engine)
 /* ---- polling ---- */
 
 /* How long the poll may wait: 0, ns, or -1 for ever. */
-static int64_t
+PLATFORM_HOT static int64_t
 poll_allowance(Engine *engine, int64_t now)
 {
     /* First, since it drops cancelled timers, which may run finalizers: what
@@ -108,7 +109,7 @@ poll_allowance(Engine *engine, int64_t now)
     return wait > INT64_MAX ? INT64_MAX : (int64_t)wait;
 }
 
-static void
+PLATFORM_HOT static void
 timers_fire(Engine *engine, int64_t now)
 {
     for (;;) {
@@ -122,7 +123,7 @@ timers_fire(Engine *engine, int64_t now)
     }
 }
 
-int
+PLATFORM_HOT int
 poll_backend(Engine *engine, int64_t wait)
 {
     engine->deaf = wait != 0 && engine->signals_due;
@@ -163,7 +164,7 @@ timers_fire_replaced(Engine *engine)
 
 /* Waits for up to *wait, or less where a signal handler has given reason to, and
  * leaves what has come in `ready`. -1 with an exception set. */
-static int
+PLATFORM_HOT static int
 poll_ours(Engine *engine, int64_t now, int64_t *wait)
 {
     if (*wait != 0 && engine->signals_due) {
@@ -177,7 +178,7 @@ poll_ours(Engine *engine, int64_t now, int64_t *wait)
     return err < 0 ? -1 : PyErr_CheckSignals();
 }
 
-int
+PLATFORM_HOT int
 poll_turn(Engine *engine)
 {
     bool failed = false;

@@ -1,5 +1,6 @@
 /* The timer heap. Filled by call_at() and call_later() (api/loop_schedule.c),
  * emptied by the turn (engine/turn.c) into the ready queue. */
+#include "base/platform.h"
 #include "engine/timer_heap.h"
 
 #include "engine/handle.h"
@@ -32,7 +33,7 @@ entry_before(const TimerEntry *a, const TimerEntry *b)
            || (a->when == b->when && a->handle->seq < b->handle->seq);
 }
 
-static void
+PLATFORM_HOT static void
 sift_up(TimerEntry *entries, size_t index, TimerEntry entry)
 {
     while (index > 0) {
@@ -60,7 +61,7 @@ earliest_child(const TimerEntry *entries, size_t count, size_t first)
     return earliest;
 }
 
-static void
+PLATFORM_HOT static void
 sift_down(TimerEntry *entries, size_t count, size_t index, TimerEntry entry)
 {
     for (;;) {
@@ -99,7 +100,7 @@ heap_reserve(TimerHeap *heap)
     return 0;
 }
 
-int
+PLATFORM_HOT int
 timer_heap_push(TimerHeap *heap, int64_t when, TimerHandleObject *handle)
 {
     if (heap_reserve(heap) < 0) {
@@ -113,7 +114,7 @@ timer_heap_push(TimerHeap *heap, int64_t when, TimerHandleObject *handle)
     return 0;
 }
 
-TimerHandleObject *
+PLATFORM_HOT TimerHandleObject *
 timer_heap_pop(TimerHeap *heap)
 {
     assert(heap->count > 0);
@@ -129,7 +130,7 @@ timer_heap_pop(TimerHeap *heap)
     return handle;
 }
 
-const TimerEntry *
+PLATFORM_HOT const TimerEntry *
 timer_heap_peek(TimerHeap *heap)
 {
     while (heap->count > 0 && heap->entries[0].handle->handle.cancelled) {
@@ -143,7 +144,7 @@ timer_heap_peek(TimerHeap *heap)
 
 /* Parts the cancelled from the others; the cancelled ones end up behind
  * `count` and are dropped last, when the heap is whole again. */
-static void
+PLATFORM_HOT static void
 heap_sweep(TimerHeap *heap)
 {
     TimerHandleObject **dropped =

@@ -1,6 +1,7 @@
 /* The iterator behind `await future`: yields the future once, while it is not
  * done, then returns its result. One a suspended `await`: hence a free list, and
  * am_send, by which a coroutine passes None without a method call. */
+#include "base/platform.h"
 #include "base/compat.h"
 #include "tasks/future.h"
 #include "tasks/stop_iteration.h"
@@ -13,7 +14,7 @@ typedef struct AwaitIter {
     ModuleState *state; /* of the module that made the type */
 } AwaitIter;
 
-PyObject *
+PLATFORM_HOT PyObject *
 await_iter_new(PyObject *future)
 {
     if (future_check_alive((FutureObject *)future) < 0) {
@@ -35,7 +36,7 @@ await_iter_new(PyObject *future)
     return (PyObject *)iter;
 }
 
-static void
+PLATFORM_HOT static void
 AwaitIter_dealloc(AwaitIter *self)
 {
     PyTypeObject *type = Py_TYPE(self);
@@ -78,7 +79,7 @@ AwaitIter_clear(AwaitIter *self)
 
 /* ---- stepping ---- */
 
-static PySendResult
+PLATFORM_HOT static PySendResult
 AwaitIter_am_send(AwaitIter *self, PyObject *Py_UNUSED(value),
                   PyObject **result)
 {
@@ -102,7 +103,7 @@ AwaitIter_am_send(AwaitIter *self, PyObject *Py_UNUSED(value),
     return *result == NULL ? PYGEN_ERROR : PYGEN_RETURN;
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 AwaitIter_next(AwaitIter *self)
 {
     PyObject *result = NULL;

@@ -43,7 +43,7 @@ loop_debug(FutureObject *future)
 }
 
 /* The source traceback, where debug mode asks for one. */
-static int
+PLATFORM_HOT static int
 note_origin(FutureObject *future)
 {
     int debug = loop_debug(future);
@@ -86,7 +86,7 @@ future_init(FutureObject *future, PyObject *loop)
     return note_origin(future) < 0 ? -1 : 0;
 }
 
-FutureObject *
+PLATFORM_HOT FutureObject *
 future_make(Engine *engine, PyTypeObject *type, FreeList *list)
 {
     FutureObject *future = future_alloc(engine->state, type, list);
@@ -101,7 +101,7 @@ future_make(Engine *engine, PyTypeObject *type, FreeList *list)
     return future;
 }
 
-PyObject *
+PLATFORM_HOT PyObject *
 future_new(Engine *engine)
 {
     ModuleState *state = engine->state;
@@ -135,7 +135,7 @@ check_pending(FutureObject *future)
     return 0;
 }
 
-int
+PLATFORM_HOT int
 future_set_result(FutureObject *future, PyObject *result)
 {
     if (check_pending(future) < 0) {
@@ -146,7 +146,7 @@ future_set_result(FutureObject *future, PyObject *result)
     return future_schedule_callbacks(future);
 }
 
-int
+PLATFORM_HOT int
 future_wake(PyObject *object)
 {
     FutureObject *future = (FutureObject *)object;
@@ -299,7 +299,7 @@ future_refuse_pending(FutureObject *future, const char *message)
     return NULL;
 }
 
-PyObject *
+PLATFORM_HOT PyObject *
 future_get_result(FutureObject *future)
 {
     if (future->status == FUTURE_CANCELLED) {

@@ -35,7 +35,7 @@ call_loop_call_soon(FutureObject *future, PyObject *callback, PyObject *arg,
     return handle == NULL ? -1 : 0;
 }
 
-int
+PLATFORM_HOT int
 future_call_soon(FutureObject *future, PyObject *callback, PyObject *arg,
                  PyObject *context)
 {
@@ -91,7 +91,7 @@ add_callback_steal(FutureObject *future, PyObject *callback, PyObject *context)
     return err;
 }
 
-int
+PLATFORM_HOT int
 future_add_callback(FutureObject *future, PyObject *callback,
                     PyObject *context)
 {
@@ -174,7 +174,7 @@ schedule_all(FutureObject *future)
 }
 
 /* One task waits, and nobody else. */
-static int
+PLATFORM_HOT static int
 wake_only_waiter(FutureObject *future)
 {
     TaskObject *waiter = future->waiter;
@@ -184,7 +184,7 @@ wake_only_waiter(FutureObject *future)
     return err;
 }
 
-int
+PLATFORM_HOT int
 future_schedule_callbacks(FutureObject *future)
 {
     if (future_has_no_callbacks(future)) {

@@ -1,5 +1,6 @@
 /* The methods and attributes that futures and tasks share: parse, check, call
  * future.c. Tasks replace cancel(), set_result() and set_exception(). */
+#include "base/platform.h"
 #include "base/compat.h"
 #include "base/members.h"
 #include "tasks/future.h"
@@ -44,7 +45,7 @@ future_parse_optional(const char *method, PyObject *name, bool positional,
 
 /* ---- methods ---- */
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Future_result(FutureObject *self, PyObject *Py_UNUSED(ignored))
 {
     return future_get_result(self);
@@ -63,7 +64,7 @@ Future_exception(FutureObject *self, PyObject *Py_UNUSED(ignored))
     return Py_NewRef(self->exception ? self->exception : Py_None);
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Future_set_result(FutureObject *self, PyObject *result)
 {
     if (future_set_result(self, result) < 0) {
@@ -81,7 +82,7 @@ Future_set_exception(FutureObject *self, PyObject *exception)
     Py_RETURN_NONE;
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Future_add_done_callback(FutureObject *self, PyObject *const *args,
                          Py_ssize_t nargs, PyObject *kwnames)
 {
@@ -133,14 +134,14 @@ Future_cancel(FutureObject *self, PyObject *const *args, Py_ssize_t nargs,
     return cancelled < 0 ? NULL : PyBool_FromLong(cancelled);
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Future_cancelled(FutureObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(self->loop != NULL
                            && self->status == FUTURE_CANCELLED);
 }
 
-static PyObject *
+PLATFORM_HOT static PyObject *
 Future_done(FutureObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(self->loop != NULL

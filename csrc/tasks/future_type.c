@@ -4,6 +4,7 @@
  * Under the future lie the fields of asyncio's class: the attribute dict, the
  * weak references, and since 3.14 what debuggers read. They are traversed and
  * cleared by the base's own functions. */
+#include "base/platform.h"
 #include "base/compat.h"
 #include "engine/report.h"
 #include "tasks/future.h"
@@ -48,7 +49,7 @@ future_traverse(FutureObject *future, visitproc visit, void *arg)
     return 0;
 }
 
-static void
+PLATFORM_HOT static void
 clear_fields(FutureObject *future)
 {
     Py_CLEAR(future->waiter);
@@ -129,7 +130,7 @@ future_tp_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
     return (PyObject *)future;
 }
 
-FutureObject *
+PLATFORM_HOT FutureObject *
 future_alloc(ModuleState *state, PyTypeObject *type, FreeList *list)
 {
     FutureObject *future = (FutureObject *)free_list_take(list);
@@ -173,7 +174,7 @@ future_finalize_dying(FutureObject *future, bool has_something_to_say)
            && PyObject_CallFinalizerFromDealloc((PyObject *)future) < 0;
 }
 
-void
+PLATFORM_HOT void
 future_dealloc(FutureObject *future, FreeList *list)
 {
     PyObject_GC_UnTrack(future);
@@ -190,7 +191,7 @@ future_dealloc(FutureObject *future, FreeList *list)
     future_free(future, finalized ? NULL : list);
 }
 
-static void
+PLATFORM_HOT static void
 Future_dealloc(FutureObject *self)
 {
     if (future_finalize_dying(self, self->log_traceback)) {

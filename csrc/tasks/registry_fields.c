@@ -40,7 +40,7 @@ call_instead(PyObject *function, void *first, void *second)
 
 /* ---- the current task ---- */
 
-int
+PLATFORM_HOT int
 registry_enter(TaskObject *task)
 {
     ModuleState *state = task->future.state;
@@ -57,7 +57,7 @@ registry_enter(TaskObject *task)
     return call_instead(state->enter_task, task->future.loop, task);
 }
 
-void
+PLATFORM_HOT void
 registry_leave(TaskObject *task)
 {
     ModuleState *state = task->future.state;
@@ -101,7 +101,7 @@ node_of(const TaskLayout *layout, TaskObject *task)
     return FIELD(ListNode, task, layout->node);
 }
 
-int
+PLATFORM_HOT int
 registry_add(TaskObject *task)
 {
     ModuleState *state = task->future.state;
@@ -157,7 +157,7 @@ node_of_dying(TaskObject *task)
                : NULL;
 }
 
-void
+PLATFORM_HOT void
 registry_forget(TaskObject *task)
 {
     ListNode *node = node_of_dying(task);
@@ -198,7 +198,7 @@ awaiter_field(ModuleState *state, PyObject *future)
     return FIELD(PyObject *, future, layout->awaited_by);
 }
 
-int
+PLATFORM_HOT int
 registry_add_awaiter(PyObject *future, TaskObject *task)
 {
     ModuleState *state = task->future.state;
@@ -210,7 +210,7 @@ registry_add_awaiter(PyObject *future, TaskObject *task)
     return call_instead(state->add_awaiter, future, task);
 }
 
-int
+PLATFORM_HOT int
 registry_remove_awaiter(PyObject *future, TaskObject *task)
 {
     ModuleState *state = task->future.state;
@@ -225,7 +225,7 @@ registry_remove_awaiter(PyObject *future, TaskObject *task)
 
 /* ---- what debuggers read ---- */
 
-int
+PLATFORM_HOT int
 registry_publish(TaskObject *task)
 {
     const TaskLayout *layout = &task->future.state->task_layout;

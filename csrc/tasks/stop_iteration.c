@@ -1,6 +1,7 @@
 /* StopIterations with a result: see stop_iteration.h. Called by the iterator
  * behind `await future` (await_iter.c) and by the coroutines of sock_*()
  * (api/sock_call_type.c). */
+#include "base/platform.h"
 #include "tasks/stop_iteration.h"
 
 #include "base/compat.h"
@@ -60,7 +61,7 @@ make(ModuleState *state, PyObject *value)
     return stop;
 }
 
-void
+PLATFORM_HOT void
 stop_iteration_raise(ModuleState *state, PyObject **held, PyObject *value)
 {
     PyObject *stop = make(state, value);
@@ -73,7 +74,7 @@ stop_iteration_raise(ModuleState *state, PyObject **held, PyObject *value)
     }
 }
 
-void
+PLATFORM_HOT void
 stop_iteration_give_back(ModuleState *state, PyObject *stop)
 {
     if (PYAIO_FREE_LISTS && state != NULL

@@ -1,5 +1,6 @@
 /* Making and cancelling tasks. Called by loop.create_task() (api/) and by the
  * type (task_type.c); the steps are in task_step.c. */
+#include "base/platform.h"
 #include "tasks/task.h"
 
 #include "base/compat.h"
@@ -155,7 +156,7 @@ task_start(TaskObject *task, bool eager_start)
     return task_step_soon(task, NULL) < 0 ? -1 : registry_add(task);
 }
 
-static int
+PLATFORM_HOT static int
 task_take(TaskObject *task, PyObject *coro, const TaskOptions *options)
 {
     task->log_destroy_pending = true;
@@ -179,7 +180,7 @@ task_init(TaskObject *task, PyObject *coro, PyObject *loop,
     return task_take(task, coro, options);
 }
 
-PyObject *
+PLATFORM_HOT PyObject *
 task_new(Engine *engine, PyObject *coro, const TaskOptions *options)
 {
     ModuleState *state = engine->state;

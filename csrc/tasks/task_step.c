@@ -67,7 +67,7 @@ send_into(TaskObject *task, PyObject **result)
 
 /* ---- out of the coroutine: it has ended ---- */
 
-static int
+PLATFORM_HOT static int
 task_returned(TaskObject *task, PyObject *value)
 {
     if (task->must_cancel) {
@@ -142,7 +142,7 @@ note_awaited(TaskObject *task, PyObject *future)
     return task->must_cancel ? task_cancel_awaited(task) : 0;
 }
 
-static int
+PLATFORM_HOT static int
 await_ours(TaskObject *task, FutureObject *future)
 {
     if ((PyObject *)future == (PyObject *)task) {
@@ -265,7 +265,7 @@ task_yielded(TaskObject *task, PyObject *result)
 
 /* An exception in our own dealing with what was yielded ends the task with it,
  * as in asyncio. */
-static int
+PLATFORM_HOT static int
 task_waits(TaskObject *task, PyObject *result)
 {
     int err;
@@ -283,7 +283,7 @@ task_waits(TaskObject *task, PyObject *result)
 
 /* ---- the step ---- */
 
-extern inline int
+PLATFORM_HOT extern inline int
 task_send(TaskObject *task, PyObject *exc)
 {
     PyObject *result = NULL;
@@ -335,7 +335,7 @@ refuse_step(TaskObject *task, PyObject *exc)
     return -1;
 }
 
-extern inline int
+PLATFORM_HOT extern inline int
 task_step(TaskObject *task, PyObject *exc)
 {
     if (task->future.status != FUTURE_PENDING) {

@@ -1,5 +1,6 @@
 /* The Task type as Python sees it: construction, methods, attributes, memory.
  * The work is done by task.c, task_wake.c and task_step.c. */
+#include "base/platform.h"
 #include "base/compat.h"
 #include "base/members.h"
 #include "engine/report.h"
@@ -38,7 +39,7 @@ is_destroyed_pending(const TaskObject *task)
            && task->future.status == FUTURE_PENDING;
 }
 
-static void
+PLATFORM_HOT static void
 Task_dealloc(TaskObject *self)
 {
     if (future_finalize_dying(&self->future,
