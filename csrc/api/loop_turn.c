@@ -195,7 +195,9 @@ entry_run(PyObject *pair, PyObject *Py_UNUSED(ignored))
     }
     ReadyEntry *entry = PyCapsule_GetPointer(capsule, NULL);
     PyCapsule_SetContext(capsule, entry);
-    return none_or_null(entry->ops->run(entry, &loop->engine));
+    int err = entry->ops->run(entry, &loop->engine);
+    engine_leave_last(&loop->engine); /* the caller runs in a context, too */
+    return none_or_null(err);
 }
 
 static PyMethodDef entry_run_def = {"_run", entry_run, METH_NOARGS, NULL};

@@ -1,5 +1,6 @@
 /* Snapshots of context variables: see snapshot.h. Taken when handles (engine/) and
  * tasks (tasks/) are made, entered around each callback and step. */
+#include "base/platform.h"
 #include "base/snapshot.h"
 
 #include <string.h>
@@ -72,21 +73,81 @@ snapshot_enter(ModuleState *state, PyObject **slot)
     return PyContext_Enter(*slot);
 }
 
+/* The spare Context has done its work: steals it, returns the variables. */
+static PyObject *
+take_back_steal(ModuleState *state, PyObject *context)
+{
+    PyObject *vars = fields_of(context)->vars;
+    fields_of(context)->vars = Py_NewRef(state->no_vars);
+    if (state->spare_context == NULL) {
+        state->spare_context = context;
+    }
+    else {
+        Py_DECREF(context);
+    }
+    return vars;
+}
+
+/* Whether it is held by so many and nobody else can find it. */
+static bool
+is_held_by(const ModuleState *state, PyObject *context, Py_ssize_t holders)
+{
+    return Py_REFCNT(context) == holders && state->vars_type != NULL
+           && fields_of(context)->weakrefs == NULL;
+}
+
 int
 snapshot_leave(ModuleState *state, PyObject **slot)
 {
     PyObject *context = *slot;
     int err = PyContext_Exit(context);
-    if (Py_REFCNT(context) == 1 && state->vars_type != NULL
-        && fields_of(context)->weakrefs == NULL) {
-        *slot = fields_of(context)->vars;
-        fields_of(context)->vars = Py_NewRef(state->no_vars);
-        if (state->spare_context == NULL) {
-            state->spare_context = context;
-        }
-        else {
-            Py_DECREF(context);
-        }
+    if (is_held_by(state, context, 1)) {
+        *slot = take_back_steal(state, context);
+    }
+    return err;
+}
+
+/* ---- running one behind the other ---- */
+
+bool
+snapshot_keep_entered(const ModuleState *state, PyObject **slot,
+                      PyObject **entered)
+{
+    PyObject *context = *slot;
+    assert(*entered == NULL);
+    /* The slot holds it, and the thread. */
+    if (!is_held_by(state, context, 2)
+        || PyThreadState_GetUnchecked()->context != context) {
+        return false;
+    }
+    *slot = Py_NewRef(fields_of(context)->vars);
+    *entered = context;
+    return true;
+}
+
+bool
+snapshot_take_entered(PyObject **slot, PyObject **entered)
+{
+    if (*slot != fields_of(*entered)->vars) {
+        return false;
+    }
+    Py_DECREF(*slot); /* the Context has it, too */
+    *slot = *entered;
+    *entered = NULL;
+    return true;
+}
+
+int
+snapshot_leave_entered(ModuleState *state, PyObject **entered)
+{
+    PyObject *context = *entered;
+    *entered = NULL;
+    int err = PyContext_Exit(context);
+    if (is_held_by(state, context, 1)) {
+        Py_DECREF(take_back_steal(state, context));
+    }
+    else {
+        Py_DECREF(context);
     }
     return err;
 }

@@ -25,6 +25,16 @@ int snapshot_enter(ModuleState *state, PyObject **slot);
  * with an exception set. */
 int snapshot_leave(ModuleState *state, PyObject **slot);
 
+/* For what runs right behind each other. Leaves the slot as snapshot_leave() does, and
+ * the Context entered, in *entered (owned). False, and nothing is done, where somebody
+ * else holds it. */
+bool snapshot_keep_entered(const ModuleState *state, PyObject **slot,
+                           PyObject **entered);
+/* Enters by that: true where the slot has the very same variables. */
+bool snapshot_take_entered(PyObject **slot, PyObject **entered);
+/* Leaves it after all. -1 with an exception set. */
+int snapshot_leave_entered(ModuleState *state, PyObject **entered);
+
 /* The Context in the slot, from here on a Context for ever. Borrowed; NULL with an
  * exception set. A collection may run: a slot that it can clear is shown as a local
  * copy. */

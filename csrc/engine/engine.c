@@ -1,5 +1,6 @@
 /* The engine's making and ending, its clock and its checks. The Loop object
  * calls these (api/); what happens in between is engine/turn.c. */
+#include "base/platform.h"
 #include "engine/engine.h"
 
 #include "base/forks.h"
@@ -61,10 +62,11 @@ engine_traverse(Engine *engine, visitproc visit, void *arg)
         stop = watchers_traverse(engine, visit, arg);
     }
     Py_VISIT(engine->current_handle);
+    Py_VISIT(engine->entered);
     return stop;
 }
 
-int64_t
+PLATFORM_HOT int64_t
 engine_now(Engine *engine, bool *failed)
 {
     if (!(engine->overrides & OVERRIDE_TIME)) {
@@ -99,7 +101,7 @@ engine_resolution(Engine *engine, bool *failed)
     return timer_heap_ns(seconds);
 }
 
-char *
+PLATFORM_HOT char *
 engine_scratch(Engine *engine)
 {
     if (engine->scratch == NULL) {

@@ -92,6 +92,7 @@ struct Engine {
     /* What the last entry has left for its like to take over (a current task,
      * tasks/registry_sets.c), undone before anything else runs; or NULL. */
     void (*leave_last)(Engine *engine);
+    PyObject *entered; /* owned: its Context (engine/succession.h); or NULL */
     PyObject *current_handle; /* debug mode: what runs; may be NULL */
 
     /* Replaced methods. */
@@ -103,9 +104,15 @@ struct Engine {
     bool lent;     /* and one has been lent */
 };
 
+/* succession.c: leaves `entered`. Keeps a raised exception. */
+void engine_leave_entered(Engine *engine);
+
 static inline void
 engine_leave_last(Engine *engine)
 {
+    if (engine->entered != NULL) {
+        engine_leave_entered(engine); /* first: the other may run finalizers */
+    }
     if (engine->leave_last != NULL) {
         engine->leave_last(engine);
     }

@@ -25,6 +25,8 @@ typedef struct ReadyOps {
     int (*traverse)(ReadyEntry *entry, visitproc visit, void *arg);
     /* Who runs, for the slow-callback report of debug mode. New reference. */
     PyObject *(*subject)(ReadyEntry *entry);
+    /* It runs in a Context, and takes over that of the entry before it. */
+    bool succeeds;
 } ReadyOps;
 
 struct ReadyEntry {

@@ -52,7 +52,7 @@ poll_by(const Engine *engine)
 
 /* The pace so far says at how many turns to look at the clock again; at a
  * change of pace, the tick of the coarse clock is what ends the wait. */
-static bool
+PLATFORM_HOT static bool
 time_is_up(Engine *engine)
 {
     int64_t now = (int64_t)uv_hrtime();
@@ -71,7 +71,7 @@ time_is_up(Engine *engine)
 }
 
 /* Whether to poll before this turn, at the cost of a clock now and then. */
-static bool
+PLATFORM_HOT static bool
 poll_is_due(Engine *engine)
 {
     if (ready_is_empty(&engine->ready) || engine->poll_now
@@ -89,7 +89,7 @@ poll_is_due(Engine *engine)
 
 /* ---- running ---- */
 
-void
+PLATFORM_HOT void
 engine_flush_later(Engine *engine, ReadyEntry *entry)
 {
     ReadyQueue *queue = &engine->turn_end;
@@ -102,7 +102,7 @@ engine_flush_later(Engine *engine, ReadyEntry *entry)
     engine->flush_due = queue->count >= FLUSH_COUNT || now >= engine->flush_by;
 }
 
-static int
+PLATFORM_HOT static int
 run_queue(Engine *engine, ReadyQueue *queue)
 {
     for (size_t todo = queue->count; todo > 0 && queue->head != NULL; todo--) {
@@ -124,7 +124,7 @@ flush_is_due(Engine *engine)
                && platform_coarse_ns() != engine->flush_tick);
 }
 
-int
+PLATFORM_HOT int
 engine_flush(Engine *engine)
 {
     engine_leave_last(engine);
@@ -132,7 +132,7 @@ engine_flush(Engine *engine)
     return run_queue(engine, &engine->turn_end);
 }
 
-static int
+PLATFORM_HOT static int
 run_ready(Engine *engine)
 {
     ReadyQueue *queue = &engine->ready;
@@ -167,7 +167,7 @@ run_ready_debug(Engine *engine)
 }
 
 /* What was written leaves, also when an exception ends the run (`err`). */
-static int
+PLATFORM_HOT static int
 turn_end(Engine *engine, int err)
 {
     PyObject *raised = PyErr_GetRaisedException();
@@ -181,7 +181,7 @@ turn_end(Engine *engine, int err)
     return err < 0 ? err : flushed;
 }
 
-static int
+PLATFORM_HOT static int
 turn_run(Engine *engine)
 {
     engine->turn_id++;
@@ -194,7 +194,7 @@ turn_run(Engine *engine)
     return turn_end(engine, err);
 }
 
-static int
+PLATFORM_HOT static int
 run_until_stopped(Engine *engine)
 {
     if (overrides_refresh(engine) < 0) {
@@ -205,6 +205,7 @@ run_until_stopped(Engine *engine)
     do {
         bool replaced = false;
         if (poll_is_due(engine)) {
+            engine_leave_last(engine);
             if (overrides_check(engine) < 0) {
                 return -1;
             }
@@ -236,13 +237,14 @@ check_not_polling(Engine *engine)
     return 0;
 }
 
-int
+PLATFORM_HOT int
 engine_run(Engine *engine)
 {
     if (check_not_polling(engine) < 0) {
         return -1;
     }
     int err = run_until_stopped(engine);
+    engine_leave_last(engine);
     gil_end_run(engine);
     return err;
 }

@@ -1,5 +1,6 @@
 /* The registry of tasks before Python 3.14: asyncio's dict of current tasks and
  * its WeakSet of all tasks, used without a Python call. */
+#include "base/platform.h"
 #include "base/compat.h"
 #include "tasks/registry.h"
 
@@ -7,13 +8,16 @@
 
 /* ---- the current task ---- */
 
-/* Whether the entry of a task that has just ended its step may stay: the next
- * one to run is a task of ours, which replaces it. */
+/* Whether the entry of a task that has just ended its step may stay: the next one to
+ * run is a task of ours, which replaces it, and nobody else would find out that this
+ * one dies only then: the entry holds it, and who runs the step. */
 static bool
-next_is_task(const Engine *engine)
+may_stay(const TaskObject *task)
 {
+    const Engine *engine = task->future.engine;
     const ReadyEntry *next = engine == NULL ? NULL : engine->ready.head;
-    return next != NULL && next->ops == &task_ops && !engine->stopping;
+    return next != NULL && next->ops == &task_ops && !engine->stopping
+           && Py_REFCNT(task) > 2;
 }
 
 static int
@@ -26,7 +30,7 @@ refuse_enter(TaskObject *task, PyObject *current)
     return -1;
 }
 
-int
+PLATFORM_HOT int
 registry_enter(TaskObject *task)
 {
     FutureObject *future = &task->future;
@@ -47,12 +51,12 @@ registry_enter(TaskObject *task)
     return PyDict_SetItem(tasks, future->loop, (PyObject *)task);
 }
 
-void
+PLATFORM_HOT void
 registry_leave(TaskObject *task)
 {
     FutureObject *future = &task->future;
     PyObject *raised = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
-    if (raised == NULL && next_is_task(future->engine)) {
+    if (raised == NULL && may_stay(task)) {
         future->engine->leave_last = registry_end_run;
         return;
     }
@@ -105,7 +109,7 @@ registry_swap(ModuleState *state, PyObject *loop, PyObject *task)
 
 /* WeakSet.add() without its Python code: a weak reference with the set's own
  * callback, in the set's own data. */
-int
+PLATFORM_HOT int
 registry_add(TaskObject *task)
 {
     ModuleState *state = task->future.state;
@@ -124,7 +128,7 @@ registry_add(TaskObject *task)
 
 /* Takes the entry out before the weak reference dies, which spares its callback
  * in Python. While somebody iterates, the callback has to do it. */
-void
+PLATFORM_HOT void
 registry_forget(TaskObject *task)
 {
     PyObject *entry = task->registration;
@@ -185,7 +189,7 @@ registry_remove_eager(TaskObject *task)
 
 /* ---- what is there since 3.14 only ---- */
 
-int
+PLATFORM_HOT int
 registry_add_awaiter(PyObject *future, TaskObject *task)
 {
     (void)future;
@@ -193,7 +197,7 @@ registry_add_awaiter(PyObject *future, TaskObject *task)
     return 0;
 }
 
-int
+PLATFORM_HOT int
 registry_remove_awaiter(PyObject *future, TaskObject *task)
 {
     (void)future;
@@ -201,7 +205,7 @@ registry_remove_awaiter(PyObject *future, TaskObject *task)
     return 0;
 }
 
-int
+PLATFORM_HOT int
 registry_publish(TaskObject *task)
 {
     (void)task;

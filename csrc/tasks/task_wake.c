@@ -8,6 +8,7 @@
 #include "engine/handle.h"
 #include "engine/overrides.h"
 #include "engine/report.h"
+#include "engine/succession.h"
 #include "tasks/registry.h"
 #include "tasks/task.h"
 
@@ -18,7 +19,7 @@ task_of(ReadyEntry *entry)
 }
 
 /* 1 when the ready queue is the way, 0 when it is call_soon(), -1 on error. */
-static int
+PLATFORM_HOT static int
 task_is_direct(TaskObject *task)
 {
     Engine *engine = task->future.engine;
@@ -95,7 +96,7 @@ wake_by_call_soon(TaskObject *task)
 
 /* ---- directly ---- */
 
-static void
+PLATFORM_HOT static void
 task_push(TaskObject *task)
 {
     task->queued = true;
@@ -103,7 +104,7 @@ task_push(TaskObject *task)
     ready_push(&task->future.engine->ready, &task->entry);
 }
 
-extern inline int
+PLATFORM_HOT extern inline int
 task_wake(TaskObject *task)
 {
     int direct = task_is_direct(task);
@@ -114,7 +115,7 @@ task_wake(TaskObject *task)
     return direct < 0 ? -1 : wake_by_call_soon(task);
 }
 
-extern inline int
+PLATFORM_HOT extern inline int
 task_step_soon(TaskObject *task, PyObject *exc)
 {
     int direct = task_is_direct(task);
@@ -140,7 +141,7 @@ task_await_by_callback(TaskObject *task, FutureObject *future)
     return err;
 }
 
-int
+PLATFORM_HOT int
 task_await(TaskObject *task, FutureObject *future)
 {
     int direct = task_is_direct(task);
@@ -199,21 +200,27 @@ take_news(TaskObject *task, int *failed)
     return *failed < 0 ? NULL : task_outcome(task, awaited);
 }
 
+/* `err` is what the step has come to, and what this returns if all goes well. */
 static int
+leave_context(TaskObject *task, Engine *engine, int err)
+{
+    bool lives_on = Py_REFCNT(task) > 1;
+    bool stays = err == 0 && lives_on && succession_follows(engine);
+    return succession_leave(engine, &task->context, stays) < 0 ? -1 : err;
+}
+
+PLATFORM_HOT static int
 task_run(ReadyEntry *entry, Engine *engine)
 {
     TaskObject *task = task_of(entry);
     task->queued = false;
-    ModuleState *state = engine->state;
-    int err = snapshot_enter(state, &task->context);
+    int err = succession_enter(engine, &task->context);
     if (err == 0) {
         PyObject *exc = take_news(task, &err);
         if (err == 0) {
             err = task_step(task, exc);
         }
-        if (snapshot_leave(state, &task->context) < 0) {
-            err = -1;
-        }
+        err = leave_context(task, engine, err);
     }
     if (err < 0) {
         err = report_step(task, engine);
@@ -248,4 +255,5 @@ const ReadyOps task_ops = {
     .discard = task_discard,
     .traverse = task_entry_traverse,
     .subject = task_subject,
+    .succeeds = true,
 };
