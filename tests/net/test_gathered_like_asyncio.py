@@ -371,3 +371,17 @@ def test_a_wait_inside_of_a_turn_does_not_hold_back_what_pause_writing_writes(ru
         return bytes(seen)
 
     assert run(main) == b"12"
+
+
+@pytest.mark.parametrize("size", [32768, 65536])
+def test_a_large_block_leaves_at_once_while_others_wait(run, size):
+    async def main():
+        async with with_peer() as (protocol, peer):
+
+            def writes():
+                protocol.transport.write(bytes(size))
+                return len(there_is(peer))
+
+            assert await while_others_wait(writes) > 0
+
+    run(main)
