@@ -78,6 +78,7 @@ slow_run_entry(Engine *engine, ReadyEntry *entry)
         Py_XSETREF(engine->current_handle, Py_NewRef(subject));
     }
     int err = entry->ops->run(entry, engine);
+    engine_leave_last(engine); /* what is reported is outside of it */
     Py_CLEAR(engine->current_handle);
     if (err == 0) {
         err = check_slow(engine, subject, started);

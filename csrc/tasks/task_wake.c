@@ -35,11 +35,22 @@ task_is_direct(TaskObject *task)
 
 /* ---- by call_soon() ---- */
 
+/* The handle goes on behind the step, which so leaves nothing to the next one. */
+static int
+step_by_handle(TaskObject *task, PyObject *exc)
+{
+    int err = task_step(task, exc);
+    if (task->future.engine != NULL) {
+        engine_leave_last(task->future.engine);
+    }
+    return err;
+}
+
 static PyObject *
 step_builtin(PyObject *self, PyObject *const *args, Py_ssize_t nargs)
 {
     PyObject *exc = nargs > 0 ? Py_NewRef(args[0]) : NULL;
-    if (task_step((TaskObject *)self, exc) < 0) {
+    if (step_by_handle((TaskObject *)self, exc) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;
@@ -50,7 +61,7 @@ wakeup_builtin(PyObject *self, PyObject *future)
 {
     TaskObject *task = (TaskObject *)self;
     if (registry_remove_awaiter(future, task) < 0
-        || task_step(task, task_outcome(task, future)) < 0) {
+        || step_by_handle(task, task_outcome(task, future)) < 0) {
         return NULL;
     }
     Py_RETURN_NONE;

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import logging
 
 import pytest
 
@@ -210,6 +211,65 @@ def test_the_current_task_is_none_between_two_steps(loop):
 
     loop.run_until_complete(main())
     assert seen == [None]
+
+
+def test_what_dies_with_a_callback_that_was_a_step_sees_no_current_task(loop):
+    """Of several tasks that await one future, all but one are woken by a callback of it."""
+    seen = []
+
+    class Watches:
+        def __del__(self):
+            seen.append(asyncio.current_task(loop))
+
+    async def waits(futures):
+        await futures[0]
+        futures.pop()
+        await asyncio.sleep(0)
+
+    async def main():
+        futures = [[loop.create_future()]]
+        futures += [futures[0][:] for _ in range(2)]
+        tasks = [asyncio.ensure_future(waits(mine)) for mine in futures]
+        await asyncio.sleep(0)
+        tasks += [asyncio.ensure_future(stepping(3, [])) for _ in range(2)]
+        futures[0][0].set_result(Watches())
+        del futures
+        await asyncio.gather(*tasks)
+
+    loop.run_until_complete(main())
+    assert seen == [None]
+
+
+def test_debug_modes_reports_are_written_outside_of_the_step(loop, reports):
+    seen = []
+
+    def look(record):
+        if record.getMessage().startswith("Executing"):
+            seen.append((var.get(), asyncio.current_task(loop)))
+        return True
+
+    async def switches(debug):
+        for _ in range(4):
+            var.set("switching")
+            loop.set_debug(debug)
+            await asyncio.sleep(0)
+
+    async def main():
+        # Off in a turn that began in debug mode, with steps behind that were queued before.
+        await asyncio.gather(
+            switches(False), stepping(8, []), stepping(8, []), switches(True), stepping(8, [])
+        )
+
+    loop.slow_callback_duration = -1
+    logger = logging.getLogger("asyncio")
+    logger.addFilter(look)
+    try:
+        loop.run_until_complete(main())
+    finally:
+        logger.removeFilter(look)
+    reports.take()
+    assert seen
+    assert set(seen) == {("default", None)}
 
 
 def test_each_step_is_followed_by_one_of_an_equal_context_and_of_another(run):
