@@ -8,6 +8,7 @@
 #ifndef PYAIO_ENGINE_ENGINE_H
 #define PYAIO_ENGINE_ENGINE_H
 
+#include "base/platform.h"
 #include "base/state.h"
 #include "engine/gil.h"
 #include "engine/ready.h"
@@ -100,8 +101,9 @@ struct Engine {
     unsigned own_overrides;    /* those set on the instance */
     unsigned int type_version; /* of the type when `overrides` was set */
 
-    char *scratch; /* shared read buffer; NULL until needed */
-    bool lent;     /* and one has been lent */
+    char *scratch;       /* shared read buffer; NULL until needed */
+    bool lent;           /* and one has been lent */
+    bool expects_blocks; /* glibc has been told that there are large ones */
 };
 
 /* succession.c: leaves `entered`. Keeps a raised exception. */
@@ -166,6 +168,21 @@ int64_t engine_now(Engine *engine, bool *failed);
 /* Where time() has been replaced: loop._clock_resolution in ns, which timers
  * may be early, so that sums of floats hit their time. As engine_now(). */
 int64_t engine_resolution(Engine *engine, bool *failed);
+
+/* A read of so much makes or fills blocks that glibc would map and unmap, or take from
+ * the kernel and give back, one by one. */
+#define ENGINE_LARGE_READ 32768
+#define ENGINE_BLOCKS ((size_t)8 * ENGINE_SCRATCH_SIZE)
+
+/* After each read of unknown size. */
+static inline void
+engine_note_read(Engine *engine, Py_ssize_t count)
+{
+    if (count >= ENGINE_LARGE_READ && !engine->expects_blocks) {
+        engine->expects_blocks = true;
+        platform_expect_blocks(ENGINE_BLOCKS);
+    }
+}
 
 /* The shared read buffer. NULL with MemoryError. */
 char *engine_scratch(Engine *engine);

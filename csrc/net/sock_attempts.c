@@ -88,6 +88,7 @@ receive_bytes(SockIO *io, SocketAddress *from)
         return NULL;
     }
     ssize_t got = receive(io, scratch, io->size, from);
+    engine_note_read(io->engine, got);
     return got < 0 ? not_now() : PyBytes_FromStringAndSize(scratch, got);
 }
 

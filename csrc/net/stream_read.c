@@ -18,6 +18,17 @@ leave_unread(StreamObject *stream)
     }
 }
 
+/* After a read into `size` bytes. */
+static void
+note_read(StreamObject *stream, ssize_t count, size_t size)
+{
+    bool ended = stream->watcher != NULL && stream->watcher->ended;
+    if (count == (ssize_t)size || (count > 0 && ended)) {
+        leave_unread(stream);
+    }
+    engine_note_read(stream->engine, count);
+}
+
 /* recv() that is not disturbed by signals. */
 static ssize_t
 read_socket(StreamObject *stream, char *buffer, size_t size)
@@ -26,10 +37,7 @@ read_socket(StreamObject *stream, char *buffer, size_t size)
     do {
         count = recv(stream->fd, buffer, size, 0);
     } while (count < 0 && errno == EINTR);
-    bool ended = stream->watcher != NULL && stream->watcher->ended;
-    if (count == (ssize_t)size || (count > 0 && ended)) {
-        leave_unread(stream);
-    }
+    note_read(stream, count, size);
     return count;
 }
 
@@ -96,24 +104,30 @@ data_received_steal(StreamObject *stream, PyObject *data)
 }
 
 /* Reads that follow large ones go straight into a bytes object of half as much again,
- * which is cut to what has come: to copy 64 KiB costs a tenth of all that is done with
- * them. */
-#define LARGE_READ 32768
-
-/* Blocks of which glibc maps and unmaps each, unless it has freed larger ones. */
-#define MAPPED_READ 65536
-
-static void
-note_read(StreamObject *stream, ssize_t count)
+ * which is cut to what has come: to copy 64 KiB costs a twentieth of all that is done
+ * with them. What it has no room for comes by the shared buffer all the same. */
+static ssize_t
+read_into_bytes(StreamObject *stream, PyObject **data, char *scratch)
 {
-    if (count > MAPPED_READ && count > stream->last_read) {
-        platform_expect_blocks(2 * ENGINE_SCRATCH_SIZE);
+    size_t size = (size_t)PyBytes_GET_SIZE(*data);
+    struct iovec vectors[] = {
+        {PyBytes_AS_STRING(*data), size},
+        {scratch, ENGINE_SCRATCH_SIZE - size},
+    };
+    ssize_t count;
+    do {
+        count = readv(stream->fd, vectors, 2);
+    } while (count < 0 && errno == EINTR);
+    note_read(stream, count, ENGINE_SCRATCH_SIZE);
+    if (count > 0 && count != (ssize_t)size
+        && _PyBytes_Resize(data, count) == 0 && count > (ssize_t)size) {
+        memcpy(PyBytes_AS_STRING(*data) + size, scratch, (size_t)count - size);
     }
-    stream->last_read = (uint32_t)count;
+    return count;
 }
 
 static int
-read_large(StreamObject *stream)
+read_large(StreamObject *stream, char *scratch)
 {
     size_t size = stream->last_read + stream->last_read / 2;
     if (size > ENGINE_SCRATCH_SIZE) {
@@ -123,17 +137,14 @@ read_large(StreamObject *stream)
     if (data == NULL) {
         return data_received_steal(stream, NULL);
     }
-    ssize_t count = read_socket(stream, PyBytes_AS_STRING(data), size);
+    ssize_t count = read_into_bytes(stream, &data, scratch);
     if (count <= 0) {
         int error = errno;
         Py_DECREF(data);
         errno = error;
         return count == 0 ? read_eof(stream) : read_failed(stream);
     }
-    note_read(stream, count);
-    if (count < (ssize_t)size) {
-        (void)_PyBytes_Resize(&data, count);
-    }
+    stream->last_read = (uint32_t)count;
     return data_received_steal(stream, data);
 }
 
@@ -142,20 +153,19 @@ static bool
 reads_large(const StreamObject *stream)
 {
     PyObject *readers = stream->engine->state->stream_protocol;
-    return stream->last_read >= LARGE_READ
+    return stream->last_read >= ENGINE_LARGE_READ
            && !Py_IS_TYPE(stream->protocol, (PyTypeObject *)readers);
 }
 
 static int
 read_data(StreamObject *stream)
 {
-    if (reads_large(stream)) {
-        return read_large(stream);
-    }
     char *scratch = engine_scratch(stream->engine);
     if (scratch == NULL) {
-        return stream_program_failed(stream,
-                                     "Fatal read error on socket transport");
+        return data_received_steal(stream, NULL);
+    }
+    if (reads_large(stream)) {
+        return read_large(stream, scratch);
     }
     ssize_t count = read_socket(stream, scratch, ENGINE_SCRATCH_SIZE);
     if (count <= 0) {
@@ -169,7 +179,7 @@ read_data(StreamObject *stream)
     if (fed > 0 || stream->protocol == NULL) {
         return 0; /* or looking at the reader has run code that ended us */
     }
-    note_read(stream, count);
+    stream->last_read = (uint32_t)count;
     PyObject *data = PyBytes_FromStringAndSize(scratch, count);
     return data_received_steal(stream, data);
 }

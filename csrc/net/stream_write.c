@@ -7,8 +7,9 @@
 #include "net/lines.h"
 #include "net/stream_send.h"
 
-/* A write of so many bytes does not wait for others to leave: what it saves is little
- * beside the copy, and the bytes are in the processor's cache now. */
+/* A write of so many bytes does not wait for the end of the turn, unless somebody's has
+ * to leave before it: what that saves is little beside the copy, and the bytes are in
+ * the processor's cache now. */
 #define LARGE_WRITE 32768
 
 /* ---- write() ---- */
@@ -28,9 +29,14 @@ static bool
 write_can_wait(StreamObject *stream, size_t size)
 {
     Engine *engine = stream->engine;
-    return engine->in_turn && !stream->closing
-           && (stream->wrote_in_turn == engine->turn_id
-               || (size < LARGE_WRITE && !ready_is_empty(&engine->ready)));
+    if (!engine->in_turn || stream->closing) {
+        return false;
+    }
+    if (stream->wrote_in_turn == engine->turn_id) {
+        return true;
+    }
+    bool joins = size < LARGE_WRITE || !ready_is_empty(&engine->turn_end);
+    return joins && !ready_is_empty(&engine->ready);
 }
 
 /* Queues bytes behind others or for the end of the turn. */
