@@ -1,7 +1,7 @@
 /* Running: _run(), the heart of run_forever(), and the state around it. */
-#include "base/platform.h"
 #include "api/loop.h"
 #include "base/errors.h"
+#include "base/platform.h"
 #include "engine/backend.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"

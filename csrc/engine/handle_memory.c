@@ -1,8 +1,8 @@
 /* The memory of handles: one is made for each callback and lives for one turn, so those
  * that have run wait in a list for the next. Taken by handle_make() (engine/handle.c),
  * given back by the turn and by the deallocs (engine/handle_type.c). */
-#include "base/platform.h"
 #include "base/compat.h"
+#include "base/platform.h"
 #include "engine/handle.h"
 
 /* An interpreter that counts or lists all objects has to hear of the end of each. */

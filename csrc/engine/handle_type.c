@@ -1,8 +1,8 @@
 /* Handles as Python sees them: methods, attributes, and what asyncio's own code
  * reads of them. Their work is done by engine/handle.c. */
-#include "base/platform.h"
 #include "base/compat.h"
 #include "base/members.h"
+#include "base/platform.h"
 #include "base/snapshot.h"
 #include "engine/engine.h"
 #include "engine/handle.h"

@@ -1,8 +1,8 @@
 /* The iterator behind `await future`: yields the future once, while it is not
  * done, then returns its result. One a suspended `await`: hence a free list, and
  * am_send, by which a coroutine passes None without a method call. */
-#include "base/platform.h"
 #include "base/compat.h"
+#include "base/platform.h"
 #include "tasks/future.h"
 #include "tasks/stop_iteration.h"
 

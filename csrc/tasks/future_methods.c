@@ -1,8 +1,8 @@
 /* The methods and attributes that futures and tasks share: parse, check, call
  * future.c. Tasks replace cancel(), set_result() and set_exception(). */
-#include "base/platform.h"
 #include "base/compat.h"
 #include "base/members.h"
+#include "base/platform.h"
 #include "tasks/future.h"
 
 /* ---- arguments ---- */

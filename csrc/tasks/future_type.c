@@ -4,8 +4,8 @@
  * Under the future lie the fields of asyncio's class: the attribute dict, the
  * weak references, and since 3.14 what debuggers read. They are traversed and
  * cleared by the base's own functions. */
-#include "base/platform.h"
 #include "base/compat.h"
+#include "base/platform.h"
 #include "engine/report.h"
 #include "tasks/future.h"
 #include "tasks/task.h"

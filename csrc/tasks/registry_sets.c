@@ -1,7 +1,7 @@
 /* The registry of tasks before Python 3.14: asyncio's dict of current tasks and
  * its WeakSet of all tasks, used without a Python call. */
-#include "base/platform.h"
 #include "base/compat.h"
+#include "base/platform.h"
 #include "tasks/registry.h"
 
 #if !PYAIO_TASKS_IN_FIELDS

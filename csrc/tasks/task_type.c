@@ -1,8 +1,8 @@
 /* The Task type as Python sees it: construction, methods, attributes, memory.
  * The work is done by task.c, task_wake.c and task_step.c. */
-#include "base/platform.h"
 #include "base/compat.h"
 #include "base/members.h"
+#include "base/platform.h"
 #include "engine/report.h"
 #include "tasks/registry.h"
 #include "tasks/task.h"
@@ -50,6 +50,7 @@ Task_dealloc(TaskObject *self)
     }
     PyObject_GC_UnTrack(self);
     registry_forget(self);
+    compat_clear_weakrefs((PyObject *)self); /* before anything that it had */
     ModuleState *state = module_state_of_dying((PyObject *)self);
     Py_CLEAR(self->coro);
     Py_CLEAR(self->context);

@@ -74,3 +74,21 @@ def test_names_and_coroutines_die_with_their_task(loop, make):
         del owner
         make(loop)
         drain(loop, 2)
+
+
+def test_weak_references_to_a_task_end_before_what_it_had(loop):
+    ended = []
+
+    async def nothing():
+        pass
+
+    coroutine = nothing()
+    task = loop.create_task(coroutine)
+    references = [
+        weakref.ref(coroutine, lambda _: ended.append("coroutine")),
+        weakref.ref(task, lambda _: ended.append("task")),
+    ]
+    drain(loop, 2)
+    del coroutine, task
+    assert ended == ["task", "coroutine"]
+    assert [reference() for reference in references] == [None, None]
