@@ -22,9 +22,9 @@
 #define POLL_NS 2500       /* but for so long at least */
 #define POLL_LONG_NS 80000 /* and at most: a poll is some 0.5 % of it */
 #define POLL_TIMERS_NS 20000 /* between polls for nothing but timers */
-#define FLUSH_COUNT 16  /* streams with something to send: they send now */
-#define FLUSH_NS 300000 /* so does one that has waited for so long */
-#define TICK_TURNS 2    /* between two looks at the coarse clock */
+#define FLUSH_COUNT 64   /* streams with something to send: they send now */
+#define FLUSH_NS 1000000 /* so does one that has waited for so long */
+#define TICK_TURNS 2     /* between two looks at the coarse clock */
 
 /* ---- when to poll ---- */
 
