@@ -1,6 +1,5 @@
 /* Snapshots of context variables: see snapshot.h. Taken when handles (engine/) and
  * tasks (tasks/) are made, entered around each callback and step. */
-#include "base/platform.h"
 #include "base/snapshot.h"
 
 #include <string.h>

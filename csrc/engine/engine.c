@@ -1,6 +1,5 @@
 /* The engine's making and ending, its clock and its checks. The Loop object
  * calls these (api/); what happens in between is engine/turn.c. */
-#include "base/platform.h"
 #include "engine/engine.h"
 
 #include "base/forks.h"

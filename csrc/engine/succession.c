@@ -1,5 +1,4 @@
 /* The end of a succession of entries: see succession.h. */
-#include "base/platform.h"
 #include "engine/succession.h"
 
 #include "base/compat.h"

@@ -1,6 +1,6 @@
-/* Entries that run right behind each other in the same variables: callbacks and steps
- * of tasks of one program, mostly. The Context that the first has run in stays entered,
- * and the next goes on in it.
+/* Entries that run right behind each other in the same variables: steps of tasks of one
+ * program, mostly (ReadyOps.succeeds). The Context that the first has run in stays
+ * entered, and the next goes on in it.
  *
  * Nothing of the program's runs in between, which would find itself in there: an entry
  * that comes to an end leaves the Context before it lets go of what may have a

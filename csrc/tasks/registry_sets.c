@@ -189,7 +189,7 @@ registry_remove_eager(TaskObject *task)
 
 /* ---- what is there since 3.14 only ---- */
 
-PLATFORM_HOT int
+int
 registry_add_awaiter(PyObject *future, TaskObject *task)
 {
     (void)future;
@@ -197,7 +197,7 @@ registry_add_awaiter(PyObject *future, TaskObject *task)
     return 0;
 }
 
-PLATFORM_HOT int
+int
 registry_remove_awaiter(PyObject *future, TaskObject *task)
 {
     (void)future;
@@ -205,7 +205,7 @@ registry_remove_awaiter(PyObject *future, TaskObject *task)
     return 0;
 }
 
-PLATFORM_HOT int
+int
 registry_publish(TaskObject *task)
 {
     (void)task;

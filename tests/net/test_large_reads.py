@@ -40,10 +40,10 @@ async def send(peer, data):
         await asyncio.sleep(0)
 
 
-async def large_before(protocol, peer, count=2):
+async def large_before(protocol, peer):
     """Have the stream know that large blocks come; return what they were."""
     sent = b""
-    for number in range(count):
+    for number in range(2):
         sent += block(64 * KIB, number)
         await send(peer, block(64 * KIB, number))
         await protocol.received(len(sent))

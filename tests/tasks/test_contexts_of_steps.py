@@ -10,13 +10,13 @@ var = contextvars.ContextVar("var", default="default")
 
 
 class Finalizer:
-    """Notes in a list what the variable is where it dies."""
+    """Notes in a list what `look` gives where it dies."""
 
-    def __init__(self, seen):
-        self.seen = seen
+    def __init__(self, seen, look):
+        self.seen, self.look = seen, look
 
     def __del__(self):
-        self.seen.append(var.get())
+        self.seen.append(self.look())
 
 
 def stepping(count, seen, value=None):
@@ -181,7 +181,7 @@ def test_what_dies_with_a_task_dies_outside_of_its_context(loop):
 
     async def main():
         behind = [asyncio.ensure_future(stepping(5, [])) for _ in range(2)]
-        task = asyncio.ensure_future(ends(Finalizer(seen)))
+        task = asyncio.ensure_future(ends(Finalizer(seen, var.get)))
         behind += [asyncio.ensure_future(stepping(5, [])) for _ in range(2)]
         await asyncio.sleep(0)
         del task  # the loop alone holds it from here on
@@ -194,16 +194,12 @@ def test_what_dies_with_a_task_dies_outside_of_its_context(loop):
 def test_the_current_task_is_none_between_two_steps(loop):
     seen = []
 
-    class Watches:
-        def __del__(self):
-            seen.append(asyncio.current_task(loop))
-
-    async def ends(watcher):
+    async def ends(finalizer):
         await asyncio.sleep(0)
-        return watcher
+        return finalizer
 
     async def main():
-        task = asyncio.ensure_future(ends(Watches()))
+        task = asyncio.ensure_future(ends(Finalizer(seen, lambda: asyncio.current_task(loop))))
         behind = [asyncio.ensure_future(stepping(3, [])) for _ in range(2)]
         await asyncio.sleep(0)
         del task
@@ -217,10 +213,6 @@ def test_what_dies_with_a_callback_that_was_a_step_sees_no_current_task(loop):
     """Of several tasks that await one future, all but one are woken by a callback of it."""
     seen = []
 
-    class Watches:
-        def __del__(self):
-            seen.append(asyncio.current_task(loop))
-
     async def waits(futures):
         await futures[0]
         futures.pop()
@@ -232,7 +224,7 @@ def test_what_dies_with_a_callback_that_was_a_step_sees_no_current_task(loop):
         tasks = [asyncio.ensure_future(waits(mine)) for mine in futures]
         await asyncio.sleep(0)
         tasks += [asyncio.ensure_future(stepping(3, [])) for _ in range(2)]
-        futures[0][0].set_result(Watches())
+        futures[0][0].set_result(Finalizer(seen, lambda: asyncio.current_task(loop)))
         del futures
         await asyncio.gather(*tasks)
 
@@ -273,7 +265,7 @@ def test_debug_modes_reports_are_written_outside_of_the_step(loop, reports):
 
 
 def test_each_step_is_followed_by_one_of_an_equal_context_and_of_another(run):
-    """All orders of three tasks of which two share what they see."""
+    """Three tasks, of which two share what they see, in several orders."""
 
     async def main():
         seen = []
