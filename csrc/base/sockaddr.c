@@ -6,6 +6,19 @@
 #include <stddef.h>
 #include <string.h>
 
+SocketAddress *
+sockaddr_copy(const SocketAddress *address)
+{
+    const size_t head = offsetof(SocketAddress, address);
+    size_t size = head + address->length;
+    size_t least = head + sizeof(struct sockaddr_in6);
+    SocketAddress *copy = PyMem_Malloc(size < least ? least : size);
+    if (copy != NULL) {
+        memcpy(copy, address, size);
+    }
+    return copy;
+}
+
 static PyObject *
 v4_to_python(const struct sockaddr_in *address)
 {

@@ -19,6 +19,10 @@ typedef struct SocketAddress {
     } address;
 } SocketAddress;
 
+/* A copy that takes no more than the address needs (most are 16 bytes), to be freed by
+ * PyMem_Free(); no exception is set where there is no memory. */
+SocketAddress *sockaddr_copy(const SocketAddress *address);
+
 /* What socket.getsockname() would give: (host, port), (host, port, flowinfo,
  * scope_id), a path. None without an address or of another family. New
  * reference, NULL on failure. */

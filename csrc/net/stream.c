@@ -153,18 +153,11 @@ stream_take_peer(StreamObject *stream, const SocketAddress *peer)
     if (peer->length == 0) {
         return 0;
     }
-    /* Only as much as the address needs: most are 16 bytes. */
-    size_t size = offsetof(SocketAddress, address) + peer->length;
-    if (size
-        < offsetof(SocketAddress, address) + sizeof(struct sockaddr_in6)) {
-        size = offsetof(SocketAddress, address) + sizeof(struct sockaddr_in6);
-    }
-    stream->peer = PyMem_Malloc(size);
+    stream->peer = sockaddr_copy(peer);
     if (stream->peer == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    memcpy(stream->peer, peer, size);
     return 0;
 }
 

@@ -40,7 +40,10 @@ typedef struct StreamObject {
     bool finished;      /* the fd has been closed */
     uint32_t last_read; /* bytes, where data_received() takes them */
 
-    SocketAddress *peer; /* owned, from accept(); or NULL */
+    SocketAddress
+        *peer; /* owned, or NULL: as it was when the stream was made */
+    SocketAddress
+        *local; /* owned, or NULL: as it was before the fd was closed */
 } StreamObject;
 
 /* What makes a stream; everything is borrowed but for the fd (see `sock`). */

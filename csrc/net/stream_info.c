@@ -1,7 +1,7 @@
 /* What programs ask of a stream: get_extra_info().
  *
  * asyncio asks the socket for everything when the transport is made; here each
- * thing is made when it is asked for, and noted before the fd is closed, so
+ * thing is made when it is asked for. Before the fd is closed its name is noted, so
  * that it can be asked for afterwards, too. */
 #include "net/socket_options.h"
 #include "net/stream.h"
@@ -69,16 +69,26 @@ make_socket_info(StreamObject *stream)
     return PyObject_CallOneArg(stream->engine->state->transport_socket, sock);
 }
 
+/* False where there is none. */
+static bool
+ask_sockname(StreamObject *stream, SocketAddress *address)
+{
+    address->length = sizeof(address->address);
+    return !stream->finished
+           && getsockname(stream->fd, &address->address.any, &address->length)
+                  == 0
+           && address->length <= sizeof(address->address);
+}
+
 static PyObject *
 make_sockname(StreamObject *stream)
 {
-    SocketAddress address = {.length = sizeof(address.address)};
-    if (stream->finished
-        || getsockname(stream->fd, &address.address.any, &address.length) < 0
-        || address.length > sizeof(address.address)) {
-        Py_RETURN_NONE;
+    if (stream->local != NULL) {
+        return sockaddr_to_python(stream->local);
     }
-    return sockaddr_to_python(&address);
+    SocketAddress address;
+    return ask_sockname(stream, &address) ? sockaddr_to_python(&address)
+                                          : Py_NewRef(Py_None);
 }
 
 static PyObject *
@@ -125,14 +135,8 @@ stream_get_extra(StreamObject *stream, PyObject *name, PyObject *fallback)
 void
 stream_remember(StreamObject *stream)
 {
-    ModuleState *state = stream->engine->state;
-    PyObject *names[] = {STATE_NAME(state, sockname),
-                         STATE_NAME(state, peername)};
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(names); i++) {
-        PyObject *value = stream_get_extra(stream, names[i], Py_None);
-        if (value == NULL) {
-            PyErr_Clear(); /* will be None when asked for */
-        }
-        Py_XDECREF(value);
+    SocketAddress address;
+    if (stream->local == NULL && ask_sockname(stream, &address)) {
+        stream->local = sockaddr_copy(&address); /* else it will be None */
     }
 }

@@ -261,6 +261,7 @@ release(PyObject *self)
     StreamObject *stream = (StreamObject *)self;
     write_queue_clear(&stream->queue);
     PyMem_Free(stream->peer);
+    PyMem_Free(stream->local);
     Py_CLEAR(stream->sock);
 }
 
