@@ -14,7 +14,8 @@ def measured(child):
     """`measured(source, *flags, args=())`: run *source* in a child; return the lines it prints."""
 
     def measured(source, *flags, args=()):
-        paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+        folder = Path(__file__).parent
+        paths = [str(folder), str(folder.parent), os.environ.get("PYTHONPATH", "")]
         env = {"PYTHONPATH": os.pathsep.join(filter(None, paths)), **STEADY_MALLOC}
         with child(source, *flags, env=env, args=args) as process:
             code, out, errors = process.finish()

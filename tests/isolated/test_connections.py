@@ -365,11 +365,16 @@ def test_rounds_of(measured, name):
 
 
 CERTIFICATES = """
-import trustme
-authority = trustme.CA()
+from certificates import CA
+authority = CA()
 server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 authority.issue_cert("localhost").configure_cert(server_context)
 client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+def secured(address, **options):
+    connect, tls = asyncio.get_running_loop().create_connection, {"ssl": client_context}
+    made = (connect(Client, *address, server_hostname="localhost", **tls) for _ in range(20))
+    return asyncio.gather(*made, **options)
 """
 
 
@@ -378,12 +383,8 @@ def test_tls_connections(measured):
 authority.configure_trust(client_context)
 
 async def main():
-    loop = asyncio.get_running_loop()
     server, address = await served(ssl=server_context)
-    made = await asyncio.gather(*(
-        loop.create_connection(Client, *address, ssl=client_context, server_hostname="localhost")
-        for _ in range(20)
-    ))
+    made = await secured(address)
     for transport, client in made:
         assert await client.arrived == b"hello"
         transport.close()
@@ -405,10 +406,7 @@ async def main():
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda loop, context: None)
     server, address = await served(ssl=server_context)
-    failures = await asyncio.gather(*(
-        loop.create_connection(Client, *address, ssl=client_context, server_hostname="localhost")
-        for _ in range(20)
-    ), return_exceptions=True)
+    failures = await secured(address, return_exceptions=True)
     assert {type(failure) for failure in failures} == {ssl.SSLCertVerificationError}
     server.close()
     await server.wait_closed()

@@ -4,7 +4,7 @@ import ssl
 from types import SimpleNamespace
 
 import pytest
-import trustme
+from certificates import CA
 from peers import tcp_pair, unix_pair
 
 
@@ -27,7 +27,7 @@ def stream_pair(request):
 @pytest.fixture(scope="session")
 def authority():
     """A certificate authority that nobody but this run knows."""
-    return trustme.CA()
+    return CA()
 
 
 @pytest.fixture(scope="session")
