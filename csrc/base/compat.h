@@ -56,6 +56,9 @@ PyErr_SetRaisedException(PyObject *exc)
 #define PYAIO_CREATE_TASK_STARTS_EAGERLY (PY_VERSION_HEX >= 0x030E0000)
 #if PYAIO_CREATE_TASK_STARTS_EAGERLY
 #define PYAIO_CREATE_TASK_PARAMETERS "coro, **kwargs"
+#elif PY_VERSION_HEX >= 0x030D0300
+#define PYAIO_CREATE_TASK_PARAMETERS                                          \
+    "coro, *, name=None, context=None, **kwargs"
 #else
 #define PYAIO_CREATE_TASK_PARAMETERS "coro, *, name=None, context=None"
 #endif
@@ -69,7 +72,7 @@ PyErr_SetRaisedException(PyObject *exc)
 #define PYAIO_STOP_ITERATION_IS_WRAPPED (PY_VERSION_HEX >= 0x030D0000)
 /* The StopIteration that brings a result has the exception that is handled as its
  * context. */
-#define PYAIO_STOP_ITERATION_HAS_CONTEXT (PY_VERSION_HEX < 0x030E0000)
+#define PYAIO_STOP_ITERATION_HAS_CONTEXT (PY_VERSION_HEX < 0x030D0200)
 /* throw() of an iterator with three arguments is deprecated. */
 #define PYAIO_THROW_WARNS (PY_VERSION_HEX >= 0x030C0000)
 /* asyncio.Future is a heap type, whose tp_traverse visits the type. */

@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import inspect
 import socket
 import sys
+from asyncio import selector_events
 
 import pytest
 from peers import LOOPBACK, BaseRecorder, ended, until
 
-#: Python 3.13.0 counts a header for each datagram in its queue and never takes it off again.
-HEADERS_STAY = sys.version_info[:3] == (3, 13, 0)
-drains = pytest.mark.skipif(HEADERS_STAY, reason="3.13.0 resumes nobody who was paused")
 #: What a queued datagram counts beside its bytes.
 HEADER = 8 if sys.version_info >= (3, 13) else 0
+#: Python 3.13.0 to 3.13.5 count it for each datagram in the queue and never take it off again.
+HEADERS_STAY = HEADER > 0 and "header" not in inspect.getsource(
+    selector_events._SelectorDatagramTransport._sendto_ready
+)
+drains = pytest.mark.skipif(HEADERS_STAY, reason="3.13.5 resumes nobody who was paused")
 SENDS_EMPTY = sys.version_info >= (3, 13)
 
 

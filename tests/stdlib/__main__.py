@@ -73,7 +73,7 @@ def parse_options():
 def main():
     options = parse_options()
     paths = modules_here()
-    excluded = exclusions.load(VERSION, options.excluded)
+    excluded = exclusions.load(platform.python_version(), options.excluded)
     modules = chosen(options.modules, paths, excluded)
     say(f"{one_file.PACKAGE} of Python {platform.python_version()} on {options.loop}'s loop:")
     runner = Runner(options.loop, options.jobs, options.time_limit, excluded, say)

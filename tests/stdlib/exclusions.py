@@ -2,8 +2,9 @@
 
 [[modules]] excludes whole files, which are not counted at all: names, reason.
 [[tests]] excludes tests, at most 3 % of all on each version: ids, as
-"test_base_events.BaseEventLoopTests.test__run_once", and reason. python = ["3.11"]
-limits an entry to these versions; without it, it holds for all.
+"test_base_events.BaseEventLoopTests.test__run_once", and reason. python = ["3.11", "3.13.5"]
+limits an entry to these versions, of which one with two numbers is all of that line; without
+it, it holds for all.
 """
 
 import tomllib
@@ -34,7 +35,7 @@ class Exclusions:
 
 
 def load(version, path):
-    """What that file excludes on a version such as "3.11"."""
+    """What that file excludes on a version such as "3.11.7"."""
     return parse(path.read_text(), version)
 
 
@@ -50,12 +51,16 @@ def parse(text, version):
     tests = [
         (test, entry["reason"])
         for entry in tables.get("tests", [])
-        if version in entry.get("python", [version])
+        if any(_is_of(version, line) for line in entry.get("python", [version]))
         for test in entry["ids"]
     ]
     for named in (modules, tests):
         _check_once(name for name, _ in named)
     return Exclusions(dict(modules), dict(tests))
+
+
+def _is_of(version, line):
+    return version == line or version.startswith(f"{line}.")
 
 
 def _check(kind, entry):
@@ -67,8 +72,8 @@ def _check(kind, entry):
         raise WrongExclusions(f"this entry gives no reason: {entry}")
     if not entry.get("names", entry.get("ids")):
         raise WrongExclusions(f"this entry names nothing: {entry}")
-    if any(len(version.split(".")) != 2 for version in entry.get("python", [])):
-        raise WrongExclusions(f"versions are written as '3.11': {entry}")
+    if any(len(version.split(".")) not in (2, 3) for version in entry.get("python", [])):
+        raise WrongExclusions(f"versions are written as '3.11' or '3.11.7': {entry}")
 
 
 def _check_once(names):

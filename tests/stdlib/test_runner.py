@@ -70,7 +70,11 @@ def test_an_exclusion_holds_for_the_versions_that_it_names():
         reason = "of another platform"
     """
     assert set(exclusions.parse(text, "3.11").tests) == {"test_a.C.one", "test_b.C.two"}
+    assert set(exclusions.parse(text, "3.12.1").tests) == {"test_a.C.one", "test_b.C.two"}
     assert set(exclusions.parse(text, "3.13").tests) == {"test_b.C.two"}
+    of_one = text.replace('"3.12"', '"3.13.5"')
+    assert "test_a.C.one" in exclusions.parse(of_one, "3.13.5").tests
+    assert "test_a.C.one" not in exclusions.parse(of_one, "3.13.50").tests
     assert exclusions.parse(text, "3.11").of_module("test_a") == {"test_a.C.one"}
     assert set(exclusions.parse(text, "3.11").modules) == {"test_c"}
 
