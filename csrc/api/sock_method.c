@@ -31,14 +31,17 @@ typedef struct SockMethod {
 static int
 ask_loop(LoopObject *loop, PyTypeObject *socket_type)
 {
+    /* From before: a change meanwhile is another version. */
+    unsigned int loop_version = compat_version(Py_TYPE(loop));
+    unsigned int socket_version = compat_version(socket_type);
     PyObject *answer =
         PyObject_CallMethod((PyObject *)loop, "_sock_calls_are_ours", NULL);
     int truth = answer ? PyObject_IsTrue(answer) : -1;
     Py_XDECREF(answer);
     if (truth >= 0) {
         loop->sock_calls_are_ours = truth;
-        loop->sock_loop_version = Py_TYPE(loop)->tp_version_tag;
-        loop->sock_socket_version = socket_type->tp_version_tag;
+        loop->sock_loop_version = loop_version;
+        loop->sock_socket_version = socket_version;
     }
     return truth;
 }
@@ -49,8 +52,8 @@ calls_are_ours(LoopObject *loop)
 {
     PyTypeObject *socket_type =
         (PyTypeObject *)loop->engine.state->socket_type;
-    unsigned int loop_version = Py_TYPE(loop)->tp_version_tag;
-    unsigned int socket_version = socket_type->tp_version_tag;
+    unsigned int loop_version = compat_version(Py_TYPE(loop));
+    unsigned int socket_version = compat_version(socket_type);
     if (loop_version != 0 && loop_version == loop->sock_loop_version
         && socket_version != 0
         && socket_version == loop->sock_socket_version) {

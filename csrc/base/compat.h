@@ -130,6 +130,17 @@ compat_dict_slot(PyObject *object)
 #endif
 }
 
+/* The version tag of a type, which changes with it; 0 for none. */
+static inline unsigned int
+compat_version(PyTypeObject *type)
+{
+#ifdef Py_GIL_DISABLED
+    return __atomic_load_n(&type->tp_version_tag, __ATOMIC_RELAXED);
+#else
+    return type->tp_version_tag;
+#endif
+}
+
 /* What a weak reference refers to: a new reference, NULL when it has died. */
 static inline PyObject *
 compat_weakref_get(PyObject *ref)

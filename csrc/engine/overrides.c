@@ -45,6 +45,9 @@ overrides_refresh(Engine *engine)
 {
     Watched watched[WATCHED_COUNT];
     watched_methods(engine->state, watched);
+    /* 0 before the first look-up: the next check looks again, and so it does where
+     * another thread changes the type meanwhile. */
+    unsigned int version = compat_version(Py_TYPE(engine->loop));
     unsigned flags = 0;
     for (int i = 0; i < WATCHED_COUNT; i++) {
         int replaced = is_replaced(engine, watched[i].name);
@@ -54,8 +57,7 @@ overrides_refresh(Engine *engine)
         flags |= replaced ? watched[i].flag : 0;
     }
     engine->overrides = flags | engine->own_overrides;
-    /* Looking up has given the type a version, if it can still get one. */
-    engine->type_version = Py_TYPE(engine->loop)->tp_version_tag;
+    engine->type_version = version;
     return 0;
 }
 

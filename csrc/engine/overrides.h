@@ -19,7 +19,7 @@ static inline int
 overrides_check(Engine *engine)
 {
     /* 0 stands for "changed and not yet looked at". */
-    unsigned int version = Py_TYPE(engine->loop)->tp_version_tag;
+    unsigned int version = compat_version(Py_TYPE(engine->loop));
     if (version == engine->type_version && version != 0) {
         return 0;
     }
