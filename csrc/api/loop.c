@@ -216,6 +216,11 @@ Loop_clear(LoopObject *self)
 {
     Py_CLEAR(self->task_factory);
     Py_CLEAR(self->engine.current_handle);
+    StreamMethods *methods = &self->engine.stream_methods;
+    methods->plain = false;
+    for (int i = 0; i < STREAM_METHODS; i++) {
+        Py_CLEAR(methods->functions[i]);
+    }
     PyObject *raised = PyErr_GetRaisedException();
     if (engine_close(&self->engine) < 0) {
         report_unraisable("the end of an event loop");

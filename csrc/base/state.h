@@ -243,8 +243,8 @@ typedef struct TaskLayout {
     Py_ssize_t tasks_head;
 } TaskLayout;
 
-/* The methods of asyncio's streams that the way of the bytes in takes the place
- * of (net/stream_methods.c). */
+/* What a loop knows of the methods of asyncio's streams that the way of the bytes in
+ * takes the place of (net/stream_methods.c). */
 #define STREAM_METHODS 4
 #define READER_ATTRIBUTES 8
 
@@ -253,8 +253,8 @@ typedef struct StreamMethods {
         plain; /* all of them are asyncio's own, and nothing is in their way */
     unsigned int reader_version; /* of the classes when that was looked at */
     unsigned int protocol_version;
-    /* Borrowed from the classes while these have the versions. */
-    PyObject *functions[STREAM_METHODS];
+    PyObject
+        *functions[STREAM_METHODS]; /* owned; NULL before the first look */
     unsigned char reader_places[READER_ATTRIBUTES]; /* of its attributes */
 } StreamMethods;
 
@@ -278,7 +278,6 @@ typedef struct ModuleState {
 #undef X
     } names;
 
-    StreamMethods stream_methods;
     /* Gives an object of exactly future_type, borrowed, the result None unless it
      * was cancelled: the streams' way to futures, which net/ does not know. -1
      * with an exception set. */

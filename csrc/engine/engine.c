@@ -62,6 +62,9 @@ engine_traverse(Engine *engine, visitproc visit, void *arg)
     }
     Py_VISIT(engine->current_handle);
     Py_VISIT(engine->entered);
+    for (int i = 0; i < STREAM_METHODS; i++) {
+        Py_VISIT(engine->stream_methods.functions[i]);
+    }
     return stop;
 }
 

@@ -101,8 +101,9 @@ struct Engine {
     unsigned own_overrides;    /* those set on the instance */
     unsigned int type_version; /* of the type when `overrides` was set */
 
-    char *scratch;       /* shared read buffer; NULL until needed */
-    bool lent;           /* and one has been lent */
+    StreamMethods stream_methods; /* of net/stream_reader.c */
+    char *scratch;                /* shared read buffer; NULL until needed */
+    bool lent;                    /* and one has been lent */
     bool expects_blocks; /* glibc has been told that there are large ones */
 };
 

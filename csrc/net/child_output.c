@@ -217,7 +217,8 @@ feed_reader(ChildOutput *output)
     }
     int fed = 1;
     if (reader != Py_None) {
-        fed = stream_reader_feed_known(state, &output->pipe->reader, reader,
+        fed = stream_reader_feed_known(output->pipe->engine,
+                                       &output->pipe->reader, reader,
                                        output->bytes, output->size);
     }
     Py_DECREF(reader);

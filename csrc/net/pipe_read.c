@@ -40,7 +40,7 @@ deliver(PipeObject *self, const char *bytes, Py_ssize_t size)
 {
     int taken = self->of_child
                     ? child_output_take(self, bytes, size)
-                    : stream_reader_feed(self->engine->state, &self->reader,
+                    : stream_reader_feed(self->engine, &self->reader,
                                          self->protocol, bytes, size);
     if (taken != 0) {
         return taken < 0 ? -1 : 0;

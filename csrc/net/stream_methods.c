@@ -42,8 +42,8 @@ find_attribute(PyObject *object, PyObject *name, PyObject **value)
     return 0;
 }
 
-/* The Python function behind a method or a property of a class: 1 and borrowed
- * from the class, 0 when it is something else, -1 on error. */
+/* The Python function behind a method or a property of a class: 1 and a new
+ * reference, 0 when it is something else, -1 on error. */
 static int
 find_function(ModuleState *state, const StreamMethod *method,
               PyObject **function)
@@ -58,7 +58,9 @@ find_function(ModuleState *state, const StreamMethod *method,
         return found;
     }
     found = PyFunction_Check(*function);
-    Py_DECREF(*function); /* the class or its property holds it */
+    if (!found) {
+        Py_CLEAR(*function);
+    }
     return found;
 }
 
@@ -93,6 +95,7 @@ stream_methods_setup(ModuleState *state)
             code = code_of_asyncio(state, function, list[i].qualified_name);
         }
         PyTuple_SET_ITEM(codes, i, Py_NewRef(code));
+        Py_XDECREF(function);
     }
     state->stream_codes = codes;
     return codes == NULL ? -1 : 0;
@@ -116,22 +119,23 @@ stream_methods_reader_names(ModuleState *state,
 
 /* 1 when all functions run asyncio's own code, 0 when not, -1 on error. */
 static int
-functions_are_plain(ModuleState *state)
+functions_are_plain(Engine *engine)
 {
     StreamMethod list[STREAM_METHODS];
-    stream_methods_list(state, list);
+    stream_methods_list(engine->state, list);
     for (int i = 0; i < STREAM_METHODS; i++) {
         PyObject *function;
-        int found = find_function(state, &list[i], &function);
+        int found = find_function(engine->state, &list[i], &function);
         if (found <= 0) {
             return found;
         }
-        if (PyFunction_GET_GLOBALS(function) != state->streams_namespace
+        Py_XSETREF(engine->stream_methods.functions[i], function);
+        if (PyFunction_GET_GLOBALS(function)
+                != engine->state->streams_namespace
             || PyFunction_GET_CODE(function)
-                   != PyTuple_GET_ITEM(state->stream_codes, i)) {
+                   != PyTuple_GET_ITEM(engine->state->stream_codes, i)) {
             return 0;
         }
-        state->stream_methods.functions[i] = function;
     }
     return 1;
 }
@@ -139,17 +143,17 @@ functions_are_plain(ModuleState *state)
 /* 1 when nothing but an object's own attributes answers to its names: no property
  * of the class, no __getattr__(), no __setattr__(); 0 when not, -1 on error. */
 static int
-attributes_are_plain(ModuleState *state)
+attributes_are_plain(Engine *engine)
 {
-    PyTypeObject *reader = (PyTypeObject *)state->stream_reader;
-    PyTypeObject *protocol = (PyTypeObject *)state->stream_protocol;
+    PyTypeObject *reader = (PyTypeObject *)engine->state->stream_reader;
+    PyTypeObject *protocol = (PyTypeObject *)engine->state->stream_protocol;
     if (reader->tp_getattro != PyObject_GenericGetAttr
         || reader->tp_setattro != PyObject_GenericSetAttr
         || protocol->tp_getattro != PyObject_GenericGetAttr) {
         return 0;
     }
     PyObject *names[READER_ATTRIBUTES];
-    stream_methods_reader_names(state, names);
+    stream_methods_reader_names(engine->state, names);
     for (int i = 0; i < READER_ATTRIBUTES; i++) {
         PyObject *value;
         int found = find_attribute((PyObject *)reader, names[i], &value);
@@ -186,16 +190,16 @@ find_places(PyObject *reader, PyObject *names[READER_ATTRIBUTES],
 /* Finds where a reader's attributes stand, on one that is used for nothing else: 1
  * when all do, 0 when not, -1 on error. */
 static int
-places_are_known(ModuleState *state)
+places_are_known(Engine *engine)
 {
-    PyTypeObject *type = (PyTypeObject *)state->stream_reader;
+    PyTypeObject *type = (PyTypeObject *)engine->state->stream_reader;
     PyObject *names[READER_ATTRIBUTES];
-    stream_methods_reader_names(state, names);
+    stream_methods_reader_names(engine->state, names);
     PyObject *args = PyTuple_New(0);
     PyObject *reader =
         args ? PyBaseObject_Type.tp_new(type, args, NULL) : NULL;
     int known = reader ? find_places(reader, names,
-                                     state->stream_methods.reader_places)
+                                     engine->stream_methods.reader_places)
                        : -1;
     Py_XDECREF(reader);
     Py_XDECREF(args);
@@ -203,25 +207,28 @@ places_are_known(ModuleState *state)
 }
 
 int
-stream_methods_refresh(ModuleState *state)
+stream_methods_refresh(Engine *engine)
 {
-    StreamMethods *methods = &state->stream_methods;
+    StreamMethods *methods = &engine->stream_methods;
+    PyTypeObject *reader = (PyTypeObject *)engine->state->stream_reader;
+    PyTypeObject *protocol = (PyTypeObject *)engine->state->stream_protocol;
+    /* Each is 0 before the first look-up: then this is done again, and so it is where
+     * another thread changes a class meanwhile. */
+    unsigned int reader_version = compat_version(reader);
+    unsigned int protocol_version = compat_version(protocol);
     methods->plain = false;
-    int plain = functions_are_plain(state);
+    int plain = functions_are_plain(engine);
     if (plain > 0) {
-        plain = attributes_are_plain(state);
+        plain = attributes_are_plain(engine);
     }
     if (plain > 0) {
-        plain = places_are_known(state);
+        plain = places_are_known(engine);
     }
     if (plain < 0) {
         return -1;
     }
     methods->plain = plain;
-    /* Looking up has given the classes versions, if they can still get some. */
-    methods->reader_version =
-        ((PyTypeObject *)state->stream_reader)->tp_version_tag;
-    methods->protocol_version =
-        ((PyTypeObject *)state->stream_protocol)->tp_version_tag;
+    methods->reader_version = reader_version;
+    methods->protocol_version = protocol_version;
     return 0;
 }

@@ -6,7 +6,7 @@
 #ifndef PYAIO_NET_STREAM_METHODS_H
 #define PYAIO_NET_STREAM_METHODS_H
 
-#include "base/state.h"
+#include "engine/engine.h"
 
 /* The indices of StreamMethods.functions and of ModuleState.stream_codes. */
 enum {
@@ -37,16 +37,16 @@ void stream_methods_reader_names(ModuleState *state,
                                  PyObject *names[READER_ATTRIBUTES]);
 
 /* Looks at the classes. -1 with an exception set. */
-int stream_methods_refresh(ModuleState *state);
+int stream_methods_refresh(Engine *engine);
 
 static inline bool
-stream_methods_are_unchanged(ModuleState *state)
+stream_methods_are_unchanged(Engine *engine)
 {
-    const StreamMethods *methods = &state->stream_methods;
+    const StreamMethods *methods = &engine->stream_methods;
     unsigned int reader =
-        ((PyTypeObject *)state->stream_reader)->tp_version_tag;
+        compat_version((PyTypeObject *)engine->state->stream_reader);
     unsigned int protocol =
-        ((PyTypeObject *)state->stream_protocol)->tp_version_tag;
+        compat_version((PyTypeObject *)engine->state->stream_protocol);
     /* 0 stands for "changed since the last lookup". */
     if (reader != methods->reader_version || reader == 0
         || protocol != methods->protocol_version || protocol == 0) {
@@ -54,7 +54,7 @@ stream_methods_are_unchanged(ModuleState *state)
     }
     for (int i = 0; methods->plain && i < STREAM_METHODS; i++) {
         if (PyFunction_GET_CODE(methods->functions[i])
-            != PyTuple_GET_ITEM(state->stream_codes, i)) {
+            != PyTuple_GET_ITEM(engine->state->stream_codes, i)) {
             return false;
         }
     }
@@ -63,13 +63,13 @@ stream_methods_are_unchanged(ModuleState *state)
 
 /* 1 when all is asyncio's own, 0 when not, -1 with an exception set. */
 static inline int
-stream_methods_are_plain(ModuleState *state)
+stream_methods_are_plain(Engine *engine)
 {
-    if (!stream_methods_are_unchanged(state)
-        && stream_methods_refresh(state) < 0) {
+    if (!stream_methods_are_unchanged(engine)
+        && stream_methods_refresh(engine) < 0) {
         return -1;
     }
-    return state->stream_methods.plain;
+    return engine->stream_methods.plain;
 }
 
 /* Notes the code of asyncio's methods. -1 with an exception set. */

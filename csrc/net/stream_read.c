@@ -171,7 +171,7 @@ read_data(StreamObject *stream)
     if (count <= 0) {
         return count == 0 ? read_eof(stream) : read_failed(stream);
     }
-    int fed = stream_reader_feed(stream->engine->state, &stream->reader,
+    int fed = stream_reader_feed(stream->engine, &stream->reader,
                                  stream->protocol, scratch, count);
     if (fed < 0) {
         return data_failed(stream);

@@ -40,26 +40,25 @@ attribute_or_none(PyObject *object, PyObject *name)
 /* 1 when `ref`, found at `place`, is the protocol's way to its reader and nothing is
  * replaced on the object; 0 when not, -1 on error. */
 static int
-protocol_is_plain(ModuleState *state, PyObject *protocol, PyObject *ref,
-                  int place)
+protocol_is_plain(Engine *engine, PyObject *protocol, PyObject *ref, int place)
 {
     if (place < 0 || !PyWeakref_CheckRefExact(ref)) {
         return 0;
     }
     return method_is_plain(
-        protocol, STATE_NAME(state, data_received),
-        state->stream_methods.functions[STREAM_DATA_RECEIVED]);
+        protocol, STATE_NAME(engine->state, data_received),
+        engine->stream_methods.functions[STREAM_DATA_RECEIVED]);
 }
 
 /* Looks at the protocol, which the caller holds, by the names of its attributes.
  * Making a method may start a collection, and that run code: afterwards `values`
  * may be gone. -1 on error. */
 static int
-look_at_protocol(ModuleState *state, ReaderLink *link, PyObject *protocol,
+look_at_protocol(Engine *engine, ReaderLink *link, PyObject *protocol,
                  const InstanceValues *values)
 {
-    PyObject *ref =
-        attribute_or_none(protocol, STATE_NAME(state, _stream_reader_wr));
+    PyObject *ref = attribute_or_none(
+        protocol, STATE_NAME(engine->state, _stream_reader_wr));
     if (ref == NULL) {
         return -1;
     }
@@ -71,7 +70,7 @@ look_at_protocol(ModuleState *state, ReaderLink *link, PyObject *protocol,
     if (place < 0) {
         Py_SETREF(ref, Py_NewRef(values->values[0]));
     }
-    int plain = protocol_is_plain(state, protocol, ref, place);
+    int plain = protocol_is_plain(engine, protocol, ref, place);
     if (plain < 0) {
         Py_DECREF(ref);
         return -1;
@@ -87,16 +86,16 @@ look_at_protocol(ModuleState *state, ReaderLink *link, PyObject *protocol,
 /* 1 when the reader has its own attributes and no others, at their places; 0 when
  * not, -1 on error. */
 static int
-attributes_are_plain(ModuleState *state, PyObject *reader,
+attributes_are_plain(Engine *engine, PyObject *reader,
                      const InstanceValues *values)
 {
     if (values->count != READER_VALUES) {
         return 0;
     }
     PyObject *names[READER_ATTRIBUTES];
-    stream_methods_reader_names(state, names);
+    stream_methods_reader_names(engine->state, names);
     for (int i = 0; i < READER_ATTRIBUTES; i++) {
-        int place = state->stream_methods.reader_places[i];
+        int place = engine->stream_methods.reader_places[i];
         PyObject *value = PyObject_GetAttr(reader, names[i]);
         if (value == NULL) {
             if (!PyErr_ExceptionMatches(PyExc_AttributeError)) {
@@ -115,19 +114,20 @@ attributes_are_plain(ModuleState *state, PyObject *reader,
 
 /* Looks at the reader by the names of its attributes. -1 on error. */
 static int
-look_at_reader(ModuleState *state, ReaderLink *link, PyObject *reader,
+look_at_reader(Engine *engine, ReaderLink *link, PyObject *reader,
                const InstanceValues *values)
 {
-    PyObject *const *functions = state->stream_methods.functions;
+    PyObject *const *functions = engine->stream_methods.functions;
     int count = values->count;
-    int plain = attributes_are_plain(state, reader, values);
+    int plain = attributes_are_plain(engine, reader, values);
     if (plain > 0) {
-        plain = method_is_plain(reader, STATE_NAME(state, feed_data),
+        plain = method_is_plain(reader, STATE_NAME(engine->state, feed_data),
                                 functions[STREAM_FEED_DATA]);
     }
     if (plain > 0) {
-        plain = method_is_plain(reader, STATE_NAME(state, _wakeup_waiter),
-                                functions[STREAM_WAKEUP_WAITER]);
+        plain =
+            method_is_plain(reader, STATE_NAME(engine->state, _wakeup_waiter),
+                            functions[STREAM_WAKEUP_WAITER]);
     }
     if (plain < 0) {
         return -1;
@@ -140,14 +140,14 @@ look_at_reader(ModuleState *state, ReaderLink *link, PyObject *reader,
 /* The reader of a plain protocol. New reference; NULL when the protocol is not
  * plain or its reader is gone, or with an exception set. */
 static PyObject *
-reader_of_protocol(ModuleState *state, ReaderLink *link, PyObject *protocol)
+reader_of_protocol(Engine *engine, ReaderLink *link, PyObject *protocol)
 {
     InstanceValues values;
     instance_values_of(protocol, &values);
     if (link->ref == NULL || values.count != link->protocol_values
         || values.values[link->ref_place] != link->ref) {
         Py_INCREF(protocol);
-        int err = look_at_protocol(state, link, protocol, &values);
+        int err = look_at_protocol(engine, link, protocol, &values);
         Py_DECREF(protocol);
         if (err < 0) {
             return NULL;
@@ -159,15 +159,15 @@ reader_of_protocol(ModuleState *state, ReaderLink *link, PyObject *protocol)
 /* 1 when the reader is as it should be, with its attributes in `values`; 0 when
  * not, -1 on error. */
 static int
-reader_is_plain(ModuleState *state, ReaderLink *link, PyObject *reader,
+reader_is_plain(Engine *engine, ReaderLink *link, PyObject *reader,
                 InstanceValues *values)
 {
-    if (!Py_IS_TYPE(reader, (PyTypeObject *)state->stream_reader)) {
+    if (!Py_IS_TYPE(reader, (PyTypeObject *)engine->state->stream_reader)) {
         return 0;
     }
     instance_values_of(reader, values);
     if (values->count != link->reader_values) {
-        if (look_at_reader(state, link, reader, values) < 0) {
+        if (look_at_reader(engine, link, reader, values) < 0) {
             return -1;
         }
         instance_values_of(reader, values); /* looking may have run code */
@@ -190,31 +190,32 @@ append(PyObject *buffer, const char *data, Py_ssize_t size)
 
 /* waiter.set_result(None) unless it was cancelled, for a future of any kind. */
 static int
-wake_by_methods(ModuleState *state, PyObject *waiter)
+wake_by_methods(Engine *engine, PyObject *waiter)
 {
-    PyObject *answer =
-        PyObject_CallMethodNoArgs(waiter, STATE_NAME(state, cancelled));
+    PyObject *answer = PyObject_CallMethodNoArgs(
+        waiter, STATE_NAME(engine->state, cancelled));
     int cancelled = answer == NULL ? -1 : PyObject_IsTrue(answer);
     Py_XDECREF(answer);
     if (cancelled != 0) {
         return cancelled < 0 ? -1 : 0;
     }
     PyObject *result = PyObject_CallMethodOneArg(
-        waiter, STATE_NAME(state, set_result), Py_None);
+        waiter, STATE_NAME(engine->state, set_result), Py_None);
     Py_XDECREF(result);
     return result == NULL ? -1 : 0;
 }
 
 /* _wakeup_waiter(). */
 static int
-wake(ModuleState *state, PyObject *reader, PyObject *waiter)
+wake(Engine *engine, PyObject *reader, PyObject *waiter)
 {
     Py_INCREF(waiter);
-    int err = PyObject_SetAttr(reader, STATE_NAME(state, _waiter), Py_None);
+    int err =
+        PyObject_SetAttr(reader, STATE_NAME(engine->state, _waiter), Py_None);
     if (err == 0) {
-        err = Py_IS_TYPE(waiter, state->future_type)
-                  ? state->wake_future(waiter)
-                  : wake_by_methods(state, waiter);
+        err = Py_IS_TYPE(waiter, engine->state->future_type)
+                  ? engine->state->wake_future(waiter)
+                  : wake_by_methods(engine, waiter);
     }
     Py_DECREF(waiter);
     return err;
@@ -235,38 +236,40 @@ is_above_limit(Py_ssize_t size, PyObject *limit)
 /* The transport is asked to pause, which the reader notes; one that cannot is
  * forgotten. */
 static int
-pause_transport(ModuleState *state, PyObject *reader, PyObject *transport)
+pause_transport(Engine *engine, PyObject *reader, PyObject *transport)
 {
-    PyObject *result =
-        PyObject_CallMethodNoArgs(transport, STATE_NAME(state, pause_reading));
+    PyObject *result = PyObject_CallMethodNoArgs(
+        transport, STATE_NAME(engine->state, pause_reading));
     if (result != NULL) {
         Py_DECREF(result);
-        return PyObject_SetAttr(reader, STATE_NAME(state, _paused), Py_True);
+        return PyObject_SetAttr(reader, STATE_NAME(engine->state, _paused),
+                                Py_True);
     }
     if (!PyErr_ExceptionMatches(PyExc_NotImplementedError)) {
         return -1;
     }
     PyErr_Clear();
-    return PyObject_SetAttr(reader, STATE_NAME(state, _transport), Py_None);
+    return PyObject_SetAttr(reader, STATE_NAME(engine->state, _transport),
+                            Py_None);
 }
 
 /* By the names of its attributes: waking somebody may have changed them. */
 static int
-pause_reader(ModuleState *state, PyObject *reader)
+pause_reader(Engine *engine, PyObject *reader)
 {
     PyObject *transport =
-        PyObject_GetAttr(reader, STATE_NAME(state, _transport));
+        PyObject_GetAttr(reader, STATE_NAME(engine->state, _transport));
     if (transport == NULL) {
         return -1;
     }
     int err = 0;
     if (transport != Py_None) {
         PyObject *paused =
-            PyObject_GetAttr(reader, STATE_NAME(state, _paused));
+            PyObject_GetAttr(reader, STATE_NAME(engine->state, _paused));
         int is_paused = paused == NULL ? -1 : PyObject_IsTrue(paused);
         Py_XDECREF(paused);
         err = is_paused != 0 ? is_paused
-                             : pause_transport(state, reader, transport);
+                             : pause_transport(engine, reader, transport);
     }
     Py_DECREF(transport);
     return err < 0 ? -1 : 0;
@@ -281,9 +284,9 @@ typedef struct FedAttributes {
 } FedAttributes;
 
 static FedAttributes
-fed_attributes(ModuleState *state, const InstanceValues *values)
+fed_attributes(Engine *engine, const InstanceValues *values)
 {
-    const unsigned char *places = state->stream_methods.reader_places;
+    const unsigned char *places = engine->stream_methods.reader_places;
     return (FedAttributes){
         .buffer = values->values[places[READER_BUFFER]],
         .eof = values->values[places[READER_EOF]],
@@ -294,7 +297,7 @@ fed_attributes(ModuleState *state, const InstanceValues *values)
 
 /* feed_data() of a reader whose attributes are what they should be. */
 static int
-feed(ModuleState *state, PyObject *reader, const FedAttributes *found,
+feed(Engine *engine, PyObject *reader, const FedAttributes *found,
      const char *data, Py_ssize_t size)
 {
     if (append(found->buffer, data, size) < 0) {
@@ -302,55 +305,56 @@ feed(ModuleState *state, PyObject *reader, const FedAttributes *found,
     }
     bool above =
         is_above_limit(PyByteArray_GET_SIZE(found->buffer), found->limit);
-    if (found->waiter != Py_None && wake(state, reader, found->waiter) < 0) {
+    if (found->waiter != Py_None && wake(engine, reader, found->waiter) < 0) {
         return -1;
     }
-    return above ? pause_reader(state, reader) : 0;
+    return above ? pause_reader(engine, reader) : 0;
 }
 
 /* 1 when a plain reader has taken the bytes, 0 when it is not plain, -1 on error. */
 static int
-feed_if_plain(ModuleState *state, ReaderLink *link, PyObject *reader,
+feed_if_plain(Engine *engine, ReaderLink *link, PyObject *reader,
               const char *data, Py_ssize_t size)
 {
     InstanceValues values;
-    int plain = reader_is_plain(state, link, reader, &values);
+    int plain = reader_is_plain(engine, link, reader, &values);
     if (plain <= 0) {
         return plain;
     }
-    FedAttributes found = fed_attributes(state, &values);
+    FedAttributes found = fed_attributes(engine, &values);
     if (found.eof != Py_False || !PyByteArray_CheckExact(found.buffer)
         || !PyLong_CheckExact(found.limit)) {
         return 0;
     }
-    return feed(state, reader, &found, data, size) < 0 ? -1 : 1;
+    return feed(engine, reader, &found, data, size) < 0 ? -1 : 1;
 }
 
 int
-stream_reader_feed(ModuleState *state, ReaderLink *link, PyObject *protocol,
+stream_reader_feed(Engine *engine, ReaderLink *link, PyObject *protocol,
                    const char *data, Py_ssize_t size)
 {
-    if (!Py_IS_TYPE(protocol, (PyTypeObject *)state->stream_protocol)) {
+    if (!Py_IS_TYPE(protocol,
+                    (PyTypeObject *)engine->state->stream_protocol)) {
         return 0;
     }
-    int plain = stream_methods_are_plain(state);
+    int plain = stream_methods_are_plain(engine);
     if (plain <= 0) {
         return plain;
     }
-    PyObject *reader = reader_of_protocol(state, link, protocol);
+    PyObject *reader = reader_of_protocol(engine, link, protocol);
     if (reader == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    int fed = feed_if_plain(state, link, reader, data, size);
+    int fed = feed_if_plain(engine, link, reader, data, size);
     Py_DECREF(reader);
     return fed;
 }
 
 int
-stream_reader_feed_known(ModuleState *state, ReaderLink *link,
-                         PyObject *reader, const char *data, Py_ssize_t size)
+stream_reader_feed_known(Engine *engine, ReaderLink *link, PyObject *reader,
+                         const char *data, Py_ssize_t size)
 {
-    int plain = stream_methods_are_plain(state);
+    int plain = stream_methods_are_plain(engine);
     if (plain <= 0) {
         return plain;
     }
@@ -359,7 +363,7 @@ stream_reader_feed_known(ModuleState *state, ReaderLink *link,
         link->reader_values = 0; /* look at it */
         Py_XSETREF(link->ref, Py_NewRef(reader));
     }
-    int fed = feed_if_plain(state, link, reader, data, size);
+    int fed = feed_if_plain(engine, link, reader, data, size);
     Py_DECREF(reader);
     return fed;
 }

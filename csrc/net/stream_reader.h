@@ -5,7 +5,7 @@
 #ifndef PYAIO_NET_STREAM_READER_H
 #define PYAIO_NET_STREAM_READER_H
 
-#include "base/state.h"
+#include "engine/engine.h"
 
 /* A transport's protocol and its StreamReader, as they were when last looked at. */
 typedef struct ReaderLink {
@@ -23,12 +23,12 @@ typedef struct ReaderLink {
 /* 1 when the reader of the transport's protocol has taken the bytes, 0 when
  * data_received() is to be called with them, -1 with what that would have raised.
  * The caller holds the transport that `link` belongs to; `protocol` is borrowed. */
-int stream_reader_feed(ModuleState *state, ReaderLink *link,
-                       PyObject *protocol, const char *data, Py_ssize_t size);
+int stream_reader_feed(Engine *engine, ReaderLink *link, PyObject *protocol,
+                       const char *data, Py_ssize_t size);
 
 /* The same for a reader that the caller has found by itself: 0 when its feed_data()
  * is to be called. */
-int stream_reader_feed_known(ModuleState *state, ReaderLink *link,
+int stream_reader_feed_known(Engine *engine, ReaderLink *link,
                              PyObject *reader, const char *data,
                              Py_ssize_t size);
 
