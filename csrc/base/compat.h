@@ -171,9 +171,8 @@ compat_tuple_forget_hash(PyObject *tuple)
 static inline bool
 compat_weakref_is_to(PyObject *ref, PyObject *object)
 {
-    PyObject *referent = compat_weakref_get(ref);
-    Py_XDECREF(referent); /* compared, not used */
-    return referent == object;
+    /* The caller has the object: nothing else can be where it is. */
+    return ((PyWeakReference *)ref)->wr_object == object;
 }
 
 static inline bool
@@ -234,5 +233,57 @@ compat_is_finalizing(void)
 #define PYAIO_FREE_LISTS 1
 #define PYAIO_FREE_THREADED 0
 #endif
+
+/* The type of a field that other threads look at where there is no GIL. With one the
+ * compiler may put such fields together. */
+#if PYAIO_FREE_THREADED
+#define COMPAT_ATOMIC(type) _Atomic(type)
+#else
+#define COMPAT_ATOMIC(type) type
+#endif
+
+/* The GIL of a piece of code, where there is none: one thread at a time is between the
+ * two with this object, until it waits for something else. */
+#ifndef Py_BEGIN_CRITICAL_SECTION
+#define Py_BEGIN_CRITICAL_SECTION(object) {
+#define Py_END_CRITICAL_SECTION() }
+#endif
+
+/* Puts `value` (stolen) into an owner's field that other threads may ask for by
+ * members.h's member_shared(). */
+static inline void
+compat_set_shared(PyObject *owner, PyObject **field, PyObject *value)
+{
+    PyObject *before;
+    (void)owner;
+    Py_BEGIN_CRITICAL_SECTION(owner);
+    before = *field;
+    *field = value;
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(before);
+}
+
+/* The item of a list that other threads may append to. New reference, NULL on failure. */
+static inline PyObject *
+compat_list_item(PyObject *list, Py_ssize_t i)
+{
+#ifdef Py_GIL_DISABLED
+    return PyList_GetItemRef(list, i);
+#else
+    return Py_NewRef(PyList_GET_ITEM(list, i));
+#endif
+}
+
+/* What compat_set_shared() has put there, as a new reference, or NULL. */
+static inline PyObject *
+compat_get_shared(PyObject *owner, PyObject *const *field)
+{
+    PyObject *value;
+    (void)owner;
+    Py_BEGIN_CRITICAL_SECTION(owner);
+    value = Py_XNewRef(*field);
+    Py_END_CRITICAL_SECTION();
+    return value;
+}
 
 #endif

@@ -1,6 +1,8 @@
 /* Getters by the offset of a field: see members.h. */
 #include "base/members.h"
 
+#include "base/compat.h"
+
 #include <stdbool.h>
 
 static const void *
@@ -13,6 +15,16 @@ PyObject *
 member_object(PyObject *self, void *offset)
 {
     return or_none(*(PyObject *const *)field_at(self, offset));
+}
+
+PyObject *
+member_shared(PyObject *self, void *offset)
+{
+    PyObject *value;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    value = member_object(self, offset);
+    Py_END_CRITICAL_SECTION();
+    return value;
 }
 
 PyObject *

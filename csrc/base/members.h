@@ -15,6 +15,8 @@ or_none(PyObject *object)
 /* Getters of a field, found by its offset: an object, which may be NULL; a bool, a
  * size_t, a Py_ssize_t, an int. */
 PyObject *member_object(PyObject *self, void *offset);
+PyObject *member_shared(PyObject *self,
+                        void *offset); /* compat_set_shared() */
 PyObject *member_flag(PyObject *self, void *offset);
 PyObject *member_size(PyObject *self, void *offset);
 PyObject *member_count(PyObject *self, void *offset);
