@@ -111,11 +111,11 @@ class Loop(_core.Loop, SelectorEventLoop):
         self._check_closed()
         self._check_running()
         hooks = sys.get_asyncgen_hooks()
-        self._watch_signals()
-        self._hooks_before = hooks
+        self._take_thread()
         try:
+            self._watch_signals()
+            self._hooks_before = hooks
             self._set_coroutine_origin_tracking(self._debug)
-            self._thread_id = threading.get_ident()
             sys.set_asyncgen_hooks(
                 firstiter=self._asyncgen_firstiter_hook,
                 finalizer=self._asyncgen_finalizer_hook,

@@ -114,10 +114,8 @@ Loop_set_debug_attribute(LoopObject *self, PyObject *value,
 static PyObject *
 Loop_get_thread_id(LoopObject *self, void *Py_UNUSED(closure))
 {
-    if (self->engine.thread_id == 0) {
-        Py_RETURN_NONE;
-    }
-    return PyLong_FromUnsignedLong(self->engine.thread_id);
+    unsigned long thread = self->engine.thread_id;
+    return thread == 0 ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(thread);
 }
 
 static int

@@ -15,17 +15,30 @@ Loop__run(LoopObject *self, PyObject *Py_UNUSED(ignored))
     if (engine_check_closed(engine) < 0) {
         return NULL;
     }
-    if (engine->running) {
+    if (atomic_exchange(&engine->running, true)) {
         PyErr_SetString(PyExc_RuntimeError,
                         "This event loop is already running");
         return NULL;
     }
-    engine->running = true;
     int err = engine_run(engine);
     registry_end_run(engine);
     handles_track(engine);
     engine->running = false;
     return none_or_null(err);
+}
+
+/* Of two threads that have both seen that nobody runs the loop, one does. */
+static PyObject *
+Loop__take_thread(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    unsigned long none = 0;
+    if (!atomic_compare_exchange_strong(&self->engine.thread_id, &none,
+                                        PyThread_get_thread_ident())) {
+        PyErr_SetString(PyExc_RuntimeError,
+                        "This event loop is already running");
+        return NULL;
+    }
+    Py_RETURN_NONE;
 }
 
 static PyObject *
@@ -136,6 +149,9 @@ Loop_get_debug(LoopObject *self, PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(run_doc,
              "_run($self, /)\n--\n\n"
              "Turn until stop(): the inner part of run_forever().");
+PyDoc_STRVAR(take_thread_doc,
+             "_take_thread($self, /)\n--\n\n"
+             "Run in this thread: sets _thread_id; RuntimeError if it is set.");
 PyDoc_STRVAR(release_doc,
              "_release($self, /)\n--\n\n"
              "Drop all that is scheduled or watched: the inner part of "
@@ -180,6 +196,7 @@ PyDoc_STRVAR(get_debug_doc,
 
 PyMethodDef loop_run_methods[] = {
     NOARGS(_run, run_doc),
+    NOARGS(_take_thread, take_thread_doc),
     NOARGS(_release, release_doc),
     NOARGS(_wakeup_fd, wakeup_fd_doc),
     {"_expect_signals", (PyCFunction)Loop__expect_signals, METH_O,

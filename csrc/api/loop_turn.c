@@ -44,7 +44,6 @@ Loop__run_once(LoopObject *self, PyObject *Py_UNUSED(ignored))
     if (token == NULL) {
         return NULL;
     }
-    timer_heap_sweep(&self->engine.timers);
     int err = engine_turn(&self->engine);
     err = unwatch_signals(self, token, err);
     Py_DECREF(token);
@@ -84,11 +83,14 @@ Loop__select(LoopObject *self, PyObject *timeout)
         }
         wait = seconds > 0 ? timer_heap_ns(seconds) : 0;
     }
-    if (engine_check_closed(&self->engine) < 0
-        || engine_select(&self->engine, wait) < 0) {
+    if (engine_select(&self->engine, wait) < 0) {
         return NULL;
     }
-    return fired_events(&self->engine);
+    PyObject *events;
+    ENGINE_BEGIN(&self->engine);
+    events = fired_events(&self->engine);
+    ENGINE_END();
+    return events;
 }
 
 static PyObject *

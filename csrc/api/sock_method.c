@@ -71,7 +71,7 @@ call_natively(SockMethod *self, PyObject *const *args, Py_ssize_t nargs)
     }
     LoopObject *loop = (LoopObject *)args[0];
     Engine *engine = &loop->engine;
-    if (engine->debug || overrides_check(engine) < 0
+    if (engine->debug || engine_is_away(engine) || overrides_check(engine) < 0
         || engine->overrides & OVERRIDES_SHOWN || calls_are_ours(loop) <= 0) {
         return NULL;
     }

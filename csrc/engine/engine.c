@@ -25,18 +25,10 @@ engine_init(Engine *engine, ModuleState *state, PyObject *loop)
     return 0;
 }
 
-int
-engine_close(Engine *engine)
+/* Of all that is watched, and of what it is watched with. */
+static int
+let_go(Engine *engine)
 {
-    engine->closed = true;
-    /* Also on a closed engine: another thread may have passed its check before
-     * that and pushed after it. */
-    ready_discard_all(&engine->ready);
-    ready_discard_all(&engine->turn_end);
-    timer_heap_clear(&engine->timers);
-    if (!engine->open) {
-        return 0;
-    }
     engine->open = false; /* finalizers may come back here */
     signals_close(engine);
     watchers_release_all(engine);
@@ -44,6 +36,21 @@ engine_close(Engine *engine)
     ready_discard_all(&engine->fired);
     PyMem_RawFree(engine->scratch);
     engine->scratch = NULL;
+    return err;
+}
+
+int
+engine_close(Engine *engine)
+{
+    engine->closed = true;
+    unsigned long before = engine_enter(engine);
+    /* Also on a closed engine: another thread may have passed its check before
+     * that and pushed after it. */
+    ready_discard_all(&engine->ready);
+    ready_discard_all(&engine->turn_end);
+    timer_heap_clear(&engine->timers);
+    int err = engine->open ? let_go(engine) : 0;
+    engine_leave(engine, before);
     return err;
 }
 
@@ -152,8 +159,8 @@ engine_check_closed(Engine *engine)
 int
 engine_check_thread(Engine *engine)
 {
-    if (engine->thread_id != 0
-        && engine->thread_id != PyThread_get_thread_ident()) {
+    unsigned long thread = engine->thread_id;
+    if (thread != 0 && thread != PyThread_get_thread_ident()) {
         PyErr_SetString(PyExc_RuntimeError,
                         "Non-thread-safe operation invoked on an event loop "
                         "other than the current one");

@@ -60,14 +60,14 @@ struct Engine {
                           left and may be answered */
 
     /* What is watched, and waiting (engine/backend.h). */
-    Backend *backend; /* NULL once closed */
-    Asleep asleep;    /* somebody has to wake us */
-    bool woken;       /* the next wait ends at once */
-    bool called;      /* call_soon_threadsafe() while awake: who turns the loop
+    Backend *backend;          /* NULL once closed */
+    Asleep asleep;             /* somebody has to wake us */
+    COMPAT_ATOMIC(bool) woken; /* the next wait ends at once */
+    bool called; /* call_soon_threadsafe() while awake: who turns the loop
                          by hand may have looked at `ready` before that */
-    bool deaf;        /* no fd is left to be woken by: waits are short */
-    bool open;        /* `backend` has to be closed */
-    bool polling;     /* the GIL is given up, the backend waits */
+    bool deaf;   /* no fd is left to be woken by: waits are short */
+    bool open;   /* `backend` has to be closed */
+    COMPAT_ATOMIC(bool) polling; /* the GIL is given up, the backend waits */
     GilShare gil;
     ReadyQueue fired;     /* filled by a poll */
     FdWatcher **watchers; /* by fd; entries may be NULL */
@@ -84,11 +84,12 @@ struct Engine {
     int signal_before;         /* and before, the program's own, or -1 */
 
     /* State that asyncio's methods show. */
-    unsigned long thread_id; /* of the thread that runs us, 0 when none */
-    bool running;            /* engine_run() is at work */
-    bool stopping;
-    bool closed;
-    bool debug;
+    atomic_ulong thread_id; /* of the thread that runs us, 0 when none */
+    atomic_ulong inside;    /* of the one that turns us (ENGINE_BEGIN), or 0 */
+    atomic_bool running;    /* engine_run() is at work */
+    COMPAT_ATOMIC(bool) stopping;
+    COMPAT_ATOMIC(bool) closed;
+    COMPAT_ATOMIC(bool) debug;
     bool untracked_timers; /* the collector may not see all in the heap */
     /* What the last entry has left for its like to take over (a current task,
      * tasks/registry_sets.c), undone before anything else runs; or NULL. */
@@ -97,7 +98,8 @@ struct Engine {
     PyObject *current_handle; /* debug mode: what runs; may be NULL */
 
     /* Replaced methods. */
-    unsigned overrides;        /* OVERRIDE_* of the type and the instance */
+    COMPAT_ATOMIC(unsigned)
+    overrides;                 /* OVERRIDE_* of the type and the instance */
     unsigned own_overrides;    /* those set on the instance */
     unsigned int type_version; /* of the type when `overrides` was set */
 
@@ -137,6 +139,64 @@ engine_of_loop(PyObject *loop)
  * asyncio (_SelectorTransport.max_size). Pages never touched cost nothing. */
 #define ENGINE_SCRATCH_SIZE (256 * 1024)
 
+/* Without a GIL, the thread that turns the loop has the loop's critical section, which it
+ * leaves while it waits; any other is let in then, by ENGINE_BEGIN(). With a GIL all of
+ * this is nothing. */
+
+/* Whether this thread turns the loop. */
+static inline bool
+engine_is_here(const Engine *engine)
+{
+    return !PYAIO_FREE_THREADED
+           || engine->inside == PyThread_get_thread_ident();
+}
+
+/* Whether another one does. */
+static inline bool
+engine_is_away(const Engine *engine)
+{
+    unsigned long inside = PYAIO_FREE_THREADED ? engine->inside : 0;
+    return inside != 0 && inside != PyThread_get_thread_ident();
+}
+
+/* Around what methods do to the loop and to what is the loop's; no jump leads out. */
+#if PYAIO_FREE_THREADED
+#define ENGINE_BEGIN(engine)                                                  \
+    {                                                                         \
+        PyCriticalSection engine_section;                                     \
+        bool engine_visited = !engine_is_here(engine);                        \
+        if (engine_visited) {                                                 \
+            PyCriticalSection_Begin(&engine_section, (engine)->loop);         \
+        }
+#define ENGINE_END()                                                          \
+    if (engine_visited) {                                                     \
+        PyCriticalSection_End(&engine_section);                               \
+    }                                                                         \
+    }
+#else
+#define ENGINE_BEGIN(engine) {
+#define ENGINE_END() }
+#endif
+
+/* Around what turns the loop: `before` is for engine_leave(). */
+static inline unsigned long
+engine_enter(Engine *engine)
+{
+    unsigned long before = engine->inside;
+    if (PYAIO_FREE_THREADED) {
+        engine->inside = PyThread_get_thread_ident();
+    }
+    return before;
+}
+
+static inline void
+engine_leave(Engine *engine, unsigned long before)
+{
+    if (PYAIO_FREE_THREADED) {
+        engine->inside = before;
+    }
+}
+
 /* Makes what the engine waits with. -1 with OSError. */
 int engine_init(Engine *engine, ModuleState *state, PyObject *loop);
 /* Ends everything that is queued, watched or scheduled, once; -1 with an
@@ -146,7 +206,7 @@ int engine_close(Engine *engine);
 int engine_traverse(Engine *engine, visitproc visit, void *arg);
 
 /* Turns until stopped: turn.c. 0, or -1 with the exception that leaves
- * run_forever(); RuntimeError while another thread polls. */
+ * run_forever(); RuntimeError while another thread polls, and on a closed loop. */
 int engine_run(Engine *engine);
 /* One poll and one turn: what _run_once() does. As engine_run(). */
 int engine_turn(Engine *engine);

@@ -12,7 +12,10 @@
  *   meanwhile: sys.setswitchinterval() is what a thread looks at when it begins to
  *   wait. Before the loop gives the GIL up, the interval is the program's again.
  * - Then it hands the GIL over between two turns, for long enough that another
- *   thread wakes up and takes it. */
+ *   thread wakes up and takes it.
+ *
+ * Without a GIL it is the thread's state that is given up and taken back, for who stops
+ * all threads; nobody has to be shared with. */
 #include "engine/gil.h"
 
 #include "base/platform.h"
@@ -118,7 +121,8 @@ give_up_and_wait(Engine *engine, int64_t wait, bool hand_over)
     engine->polling = false;
     gil->taken_at = (int64_t)uv_hrtime();
     gil->away = gil->taken_at - given_at;
-    gil->contended = gil->taken_at - wanted_at > CONTENDED_NS;
+    gil->contended =
+        !PYAIO_FREE_THREADED && gil->taken_at - wanted_at > CONTENDED_NS;
 }
 
 void
@@ -141,7 +145,8 @@ gil_wait(Engine *engine, int64_t wait)
 void
 gil_note_turns(GilShare *gil, int64_t now, int64_t elapsed)
 {
-    if (elapsed > SUSPECT_NS && now - gil->offered_at > OFFER_NS) {
+    if (!PYAIO_FREE_THREADED && elapsed > SUSPECT_NS
+        && now - gil->offered_at > OFFER_NS) {
         gil->offered_at = now;
         gil->suspicion = true;
     }

@@ -24,6 +24,17 @@ typedef struct GilShare {
  * it before this returns. */
 void gil_wait(Engine *engine, int64_t wait);
 
+/* Without a GIL: a poll of somebody's may never wait, and so never let those in who want
+ * to visit the loop (ENGINE_BEGIN). */
+static inline void
+gil_let_in(void)
+{
+#if PYAIO_FREE_THREADED
+    Py_BEGIN_ALLOW_THREADS
+    Py_END_ALLOW_THREADS
+#endif
+}
+
 /* The turns since the last poll took so long: somebody may have taken the GIL in
  * one of them. */
 void gil_note_turns(GilShare *gil, int64_t now, int64_t elapsed);

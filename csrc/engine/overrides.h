@@ -20,8 +20,9 @@ overrides_check(Engine *engine)
 {
     /* 0 stands for "changed and not yet looked at". */
     unsigned int version = compat_version(Py_TYPE(engine->loop));
-    if (version == engine->type_version && version != 0) {
-        return 0;
+    if ((version == engine->type_version && version != 0)
+        || engine_is_away(engine)) {
+        return 0; /* in another thread: what was so when the loop last looked */
     }
     return overrides_look_again(engine);
 }

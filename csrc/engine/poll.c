@@ -69,13 +69,14 @@ poll_wait(Engine *engine, int64_t wait)
  * while: callbacks in C alone would never give it to another thread. Not more
  * often: each release that nobody takes starts the wait of who asks for the GIL
  * anew, and only a wait of a whole switch interval makes the interpreter hand
- * it over for certain. */
+ * it over for certain. Without a GIL it costs little, and a thread that collects garbage
+ * waits for it. */
 PLATFORM_HOT static int
 poll_look(Engine *engine)
 {
     int64_t now =
         engine->gil.contended ? (int64_t)uv_hrtime() : engine->polled_at;
-    if (gil_is_due(&engine->gil, now)) {
+    if (PYAIO_FREE_THREADED || gil_is_due(&engine->gil, now)) {
         gil_wait(engine, 0);
     }
     else {

@@ -16,6 +16,7 @@ call_method(Engine *engine, PyObject *name)
 int
 replaced_run_once(Engine *engine)
 {
+    gil_let_in();
     return call_method(engine, STATE_NAME(engine->state, _run_once));
 }
 
@@ -57,6 +58,7 @@ select_events(Engine *engine, int64_t wait)
 int
 replaced_poll(Engine *engine, int64_t wait)
 {
+    gil_let_in();
     PyObject *events = select_events(engine, wait);
     if (events == NULL) {
         return -1;

@@ -225,37 +225,49 @@ run_until_stopped(Engine *engine)
     return 0;
 }
 
-/* Who turns the loop by hand is not found by asyncio's own check. */
+/* In the loop's section, which another thread that polls has left. Who turns the loop by
+ * hand is not found by asyncio's own check. */
 static int
-check_not_polling(Engine *engine)
+check_may_turn(Engine *engine)
 {
     if (engine->polling) {
         PyErr_SetString(PyExc_RuntimeError,
                         "the event loop polls, in another thread");
         return -1;
     }
-    return 0;
+    return engine_check_closed(engine);
+}
+
+PLATFORM_HOT static int
+run(Engine *engine)
+{
+    if (check_may_turn(engine) < 0) {
+        return -1;
+    }
+    unsigned long before = engine_enter(engine);
+    int err = run_until_stopped(engine);
+    engine_leave_last(engine);
+    gil_end_run(engine);
+    engine_leave(engine, before);
+    return err;
 }
 
 PLATFORM_HOT int
 engine_run(Engine *engine)
 {
-    if (check_not_polling(engine) < 0) {
-        return -1;
-    }
-    int err = run_until_stopped(engine);
-    engine_leave_last(engine);
-    gil_end_run(engine);
+    int err;
+    Py_BEGIN_CRITICAL_SECTION(engine->loop);
+    err = run(engine);
+    Py_END_CRITICAL_SECTION();
     return err;
 }
 
 /* ---- for who turns the loop from Python ---- */
 
-int
-engine_turn(Engine *engine)
+static int
+poll_and_run(Engine *engine)
 {
-    if (check_not_polling(engine) < 0 || overrides_check(engine) < 0
-        || poll_turn(engine) < 0) {
+    if (overrides_check(engine) < 0 || poll_turn(engine) < 0) {
         return -1;
     }
     int err = turn_run(engine);
@@ -263,10 +275,34 @@ engine_turn(Engine *engine)
     return err;
 }
 
-int
-engine_select(Engine *engine, int64_t wait)
+static int
+turn_once(Engine *engine)
 {
-    if (check_not_polling(engine) < 0 || engine_flush(engine) < 0) {
+    if (check_may_turn(engine) < 0) {
+        return -1;
+    }
+    unsigned long before = engine_enter(engine);
+    timer_heap_sweep(&engine->timers);
+    int err = poll_and_run(engine);
+    engine_leave(engine, before);
+    return err;
+}
+
+/* In a turn of ours, too: a callback may turn the loop. */
+int
+engine_turn(Engine *engine)
+{
+    int err;
+    ENGINE_BEGIN(engine);
+    err = turn_once(engine);
+    ENGINE_END();
+    return err;
+}
+
+static int
+flush_and_poll(Engine *engine, int64_t wait)
+{
+    if (engine_flush(engine) < 0) {
         return -1; /* what a turn around us has written must be out */
     }
     if (!ready_is_empty(&engine->turn_end)) {
@@ -286,8 +322,36 @@ engine_select(Engine *engine, int64_t wait)
     return PyErr_CheckSignals();
 }
 
+static int
+select_once(Engine *engine, int64_t wait)
+{
+    if (check_may_turn(engine) < 0) {
+        return -1;
+    }
+    unsigned long before = engine_enter(engine);
+    int err = flush_and_poll(engine, wait);
+    engine_leave(engine, before);
+    return err;
+}
+
+int
+engine_select(Engine *engine, int64_t wait)
+{
+    int err;
+    ENGINE_BEGIN(engine);
+    err = select_once(engine, wait);
+    ENGINE_END();
+    return err;
+}
+
 int
 engine_run_fired(Engine *engine)
 {
-    return run_queue(engine, &engine->fired);
+    int err;
+    ENGINE_BEGIN(engine);
+    unsigned long before = engine_enter(engine);
+    err = run_queue(engine, &engine->fired);
+    engine_leave(engine, before);
+    ENGINE_END();
+    return err;
 }
