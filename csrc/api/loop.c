@@ -8,6 +8,7 @@
 #include "base/compat.h"
 #include "engine/overrides.h"
 #include "engine/report.h"
+#include "engine/slow.h"
 
 static PyObject *
 Loop_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
@@ -138,8 +139,11 @@ Loop_set_thread_id(LoopObject *self, PyObject *value, void *Py_UNUSED(closure))
 static PyObject *
 Loop_get_current_handle(LoopObject *self, void *Py_UNUSED(closure))
 {
-    PyObject *handle = self->engine.current_handle;
-    return Py_NewRef(handle ? handle : Py_None);
+    Engine *engine = &self->engine;
+    pthread_mutex_lock(&engine->inbox.mutex);
+    PyObject *handle = Py_XNewRef(engine->current_handle);
+    pthread_mutex_unlock(&engine->inbox.mutex);
+    return handle ? handle : Py_NewRef(Py_None);
 }
 
 static int
@@ -149,8 +153,7 @@ Loop_set_current_handle(LoopObject *self, PyObject *value,
     if (no_delete(value) < 0) {
         return -1;
     }
-    Py_XSETREF(self->engine.current_handle,
-               value == Py_None ? NULL : Py_NewRef(value));
+    slow_set_current(&self->engine, value == Py_None ? NULL : value);
     return 0;
 }
 

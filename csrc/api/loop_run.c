@@ -2,7 +2,6 @@
 #include "api/loop.h"
 #include "base/errors.h"
 #include "base/platform.h"
-#include "engine/backend.h"
 #include "engine/handle.h"
 #include "engine/overrides.h"
 #include "engine/signals.h"
@@ -103,9 +102,7 @@ Loop__give_wakeup_fd_back(LoopObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Loop__write_to_self(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->engine.open) {
-        backend_wake(&self->engine);
-    }
+    engine_wake(&self->engine);
     Py_RETURN_NONE;
 }
 

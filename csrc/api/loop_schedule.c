@@ -156,8 +156,8 @@ Loop_call_soon_threadsafe(LoopObject *self, PyObject *const *args,
     }
     HandleObject *handle = threadsafe_handle_new(
         engine, call.callback, call.args, call.nargs, call.context);
-    if (handle != NULL) {
-        handle_push_threadsafe(handle);
+    if (handle != NULL && handle_push_threadsafe(handle) < 0) {
+        Py_CLEAR(handle);
     }
     if (handle != NULL && engine->overrides & OVERRIDE_WRITE_TO_SELF
         && replaced_write_to_self(engine) < 0) {

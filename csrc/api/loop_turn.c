@@ -158,6 +158,7 @@ Loop__watched_fds(LoopObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Loop__ready_list(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
+    engine_collect(&self->engine);
     PyObject *list = PyList_New(0);
     ReadyEntry *entry = self->engine.ready.head;
     for (; list != NULL && entry != NULL; entry = entry->next) {
@@ -173,6 +174,7 @@ Loop__ready_list(LoopObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Loop__ready_count(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
+    engine_collect(&self->engine);
     return PyLong_FromSize_t(self->engine.ready.count);
 }
 
@@ -226,6 +228,7 @@ entry_handle(LoopObject *self, ReadyEntry *entry)
 static PyObject *
 Loop__ready_pop(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
+    engine_collect(&self->engine);
     if (ready_is_empty(&self->engine.ready)) {
         PyErr_SetString(PyExc_IndexError, "nothing is ready");
         return NULL;

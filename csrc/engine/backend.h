@@ -27,14 +27,14 @@ int backend_close(Engine *engine);
  * could end a wait. -1 with OSError. */
 int backend_prepare(Engine *engine, bool waits);
 /* Looks for events, for up to `wait` ns, -1 for ever; never returns early but
- * for an event, a signal or backend_wake(). With `wait` 0 also with the GIL. */
+ * for an event, a signal or backend_interrupt(). With `wait` 0 also with the GIL. */
 void backend_wait(Engine *engine, int64_t wait);
 /* What the last wait has found goes into Engine.fired and `woken`. -1 with
  * OSError where it could not wait at all. */
 int backend_collect(Engine *engine);
-/* Ends the wait that goes on, or else the next one; in any thread that holds the
- * GIL. */
-void backend_wake(Engine *engine);
+/* Ends the wait that goes on or is about to begin; in any thread that keeps the loop
+ * from being closed meanwhile. */
+void backend_interrupt(Engine *engine);
 
 /* ---- watching ---- */
 

@@ -484,12 +484,9 @@ backend_collect(Engine *engine)
 }
 
 void
-backend_wake(Engine *engine)
+backend_interrupt(Engine *engine)
 {
-    if (!engine->polling) {
-        engine->woken = true;
-    }
-    else if (engine->backend->wakeup >= 0) {
+    if (engine->backend->wakeup >= 0) {
         uint64_t one = 1;
         (void)!write(engine->backend->wakeup, &one, sizeof(one));
     }

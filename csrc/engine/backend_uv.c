@@ -364,7 +364,7 @@ backend_collect(Engine *engine)
 }
 
 void
-backend_wake(Engine *engine)
+backend_interrupt(Engine *engine)
 {
     uv_async_send(&engine->backend->wakeup);
 }

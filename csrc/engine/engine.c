@@ -17,7 +17,8 @@ engine_init(Engine *engine, ModuleState *state, PyObject *loop)
     engine->closed = true; /* until all is there */
     engine->turn_id = 1;
     engine->signal_before = -1;
-    if (forks_watch() < 0 || backend_open(engine) < 0) {
+    if (forks_watch() < 0 || inbox_open(engine) < 0
+        || backend_open(engine) < 0) {
         return -1;
     }
     engine->open = true;
@@ -44,12 +45,14 @@ engine_close(Engine *engine)
 {
     engine->closed = true;
     unsigned long before = engine_enter(engine);
+    inbox_settle(engine);
     /* Also on a closed engine: another thread may have passed its check before
      * that and pushed after it. */
     ready_discard_all(&engine->ready);
     ready_discard_all(&engine->turn_end);
     timer_heap_clear(&engine->timers);
     int err = engine->open ? let_go(engine) : 0;
+    inbox_close(engine);
     engine_leave(engine, before);
     return err;
 }
@@ -58,6 +61,9 @@ int
 engine_traverse(Engine *engine, visitproc visit, void *arg)
 {
     int stop = ready_traverse(&engine->ready, visit, arg);
+    if (stop == 0) {
+        stop = ready_traverse(&engine->inbox.entries, visit, arg);
+    }
     if (stop == 0) {
         stop = ready_traverse(&engine->turn_end, visit, arg);
     }
@@ -73,6 +79,13 @@ engine_traverse(Engine *engine, visitproc visit, void *arg)
         Py_VISIT(engine->stream_methods.functions[i]);
     }
     return stop;
+}
+
+void
+engine_wake(Engine *engine)
+{
+    engine->woken = true;
+    inbox_wake(engine);
 }
 
 PLATFORM_HOT int64_t

@@ -4,13 +4,16 @@
  * engine_init() and ends it with engine_close(). All of it belongs to the
  * thread that runs the loop and holds the GIL. Other threads that hold the GIL
  * push to `ready` and change watchers; a wait, which goes on without it, changes
- * what is the backend's, `fired` and `woken`, and nothing else. */
+ * what is the backend's, `fired` and `woken`, and nothing else. Where there is no GIL,
+ * other threads push to `inbox`, read and write what is atomic, and visit the rest while
+ * the loop waits (ENGINE_BEGIN). */
 #ifndef PYAIO_ENGINE_ENGINE_H
 #define PYAIO_ENGINE_ENGINE_H
 
 #include "base/platform.h"
 #include "base/state.h"
 #include "engine/gil.h"
+#include "engine/inbox.h"
 #include "engine/ready.h"
 #include "engine/timer_heap.h"
 #include "engine/wakeup.h"
@@ -42,6 +45,7 @@ struct Engine {
 
     /* What runs. */
     ReadyQueue ready;    /* runs in the next turn */
+    Inbox inbox;         /* the same, from other threads without a GIL */
     ReadyQueue turn_end; /* flushes: run at the end of this turn, or before */
     int64_t flush_by;    /* clock, in ns, by which they are to have run */
     int64_t flush_tick;  /* coarse clock, in ns, when the first was queued */
@@ -139,6 +143,16 @@ engine_of_loop(PyObject *loop)
  * asyncio (_SelectorTransport.max_size). Pages never touched cost nothing. */
 #define ENGINE_SCRATCH_SIZE (256 * 1024)
 
+/* What other threads have posted goes to `ready`. */
+static inline void
+engine_collect(Engine *engine)
+{
+    if (PYAIO_FREE_THREADED
+        && atomic_load_explicit(&engine->inbox.filled, memory_order_relaxed)) {
+        inbox_empty(engine);
+    }
+}
+
 /* Without a GIL, the thread that turns the loop has the loop's critical section, which it
  * leaves while it waits; any other is let in then, by ENGINE_BEGIN(). With a GIL all of
  * this is nothing. */
@@ -196,6 +210,24 @@ engine_leave(Engine *engine, unsigned long before)
         engine->inside = before;
     }
 }
+
+/* The entry runs in the next turn. From another thread, too, which call_soon() and the
+ * like are not for: it does not wake the loop, as in asyncio. */
+static inline void
+engine_push(Engine *engine, ReadyEntry *entry)
+{
+    if (!engine_is_here(engine)) {
+        if (!inbox_post(engine, entry, false)) {
+            entry->ops->discard(entry);
+        }
+        return;
+    }
+    engine_collect(engine); /* first come, first served */
+    ready_push(&engine->ready, entry);
+}
+
+/* Ends the wait that goes on, or else the next one, from any thread. */
+void engine_wake(Engine *engine);
 
 /* Makes what the engine waits with. -1 with OSError. */
 int engine_init(Engine *engine, ModuleState *state, PyObject *loop);

@@ -240,21 +240,39 @@ handle_push(HandleObject *handle)
     if (!handle->queued) {
         handle->queued = true;
         Py_INCREF(handle); /* dropped by handle_run() or _discard() */
-        ready_push(&handle_engine(handle)->ready, &handle->entry);
+        engine_push(handle_engine(handle), &handle->entry);
     }
 }
 
-PLATFORM_HOT void
+/* Without a GIL: nothing of the loop's but its inbox is touched. */
+static int
+handle_post(HandleObject *handle)
+{
+    Engine *engine = handle_engine(handle);
+    handle->queued = true;
+    Py_INCREF(handle); /* dropped by handle_run() or _discard() */
+    if (!inbox_post(engine, &handle->entry, true)) {
+        handle_discard(&handle->entry);
+        return engine_check_closed(engine);
+    }
+    return 0;
+}
+
+PLATFORM_HOT int
 handle_push_threadsafe(HandleObject *handle)
 {
     Engine *engine = handle_engine(handle);
+    if (!engine_is_here(engine)) {
+        return handle_post(handle);
+    }
     handle_push(handle);
     if (engine->open && asleep_claim(&engine->asleep)) {
-        backend_wake(engine);
+        backend_interrupt(engine);
     }
     else {
         engine->called = true;
     }
+    return 0;
 }
 
 /* ---- tracking ---- */
@@ -394,12 +412,7 @@ handle_new_ready(Engine *engine, PyObject *callback, PyObject *const *args,
     HandleObject *handle =
         handle_make_plain(engine, callback, args, nargs, context);
     if (handle != NULL) {
-#ifdef Py_GIL_DISABLED
-        /* The wrong thread corrupts nothing, as with asyncio's deque. */
-        handle_push_threadsafe(handle);
-#else
         handle_push(handle);
-#endif
     }
     return handle;
 }

@@ -112,8 +112,9 @@ PyObject *handle_foreign_call(PyObject *foreign);
 /* The handle to show for one of ours: that which it stands for. Borrowed. */
 PyObject *handle_shown(HandleObject *handle);
 
-/* The same as handle_push() from any thread; wakes the loop when it sleeps. */
-void handle_push_threadsafe(HandleObject *handle);
+/* The same as handle_push() from any thread; wakes the loop when it sleeps. -1 with
+ * RuntimeError where another thread has just closed it. */
+int handle_push_threadsafe(HandleObject *handle);
 
 /* Runs the callback at once and reports what it raises. The caller holds a
  * reference. -1 with the exception that has to leave run_forever(). */

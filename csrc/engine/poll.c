@@ -59,6 +59,9 @@ poll_wait(Engine *engine, int64_t wait)
     bool in_turn = engine->in_turn;
     engine->in_turn = false;
     asleep_set(&engine->asleep, true);
+    if (PYAIO_FREE_THREADED && (engine->inbox.filled || engine->woken)) {
+        wait = 0; /* who came before that has woken nobody */
+    }
     gil_wait(engine, wait < MAXIMUM_WAIT_NS ? wait : MAXIMUM_WAIT_NS);
     asleep_set(&engine->asleep, false);
     engine->in_turn = in_turn;
@@ -94,6 +97,7 @@ poll_allowance(Engine *engine, int64_t now)
     /* First, since it drops cancelled timers, which may run finalizers: what
      * these schedule has to be seen below. */
     const TimerEntry *timer = timer_heap_peek(&engine->timers);
+    engine_collect(engine);
     if (!ready_is_empty(&engine->ready) || !ready_is_empty(&engine->turn_end)
         || engine->stopping) {
         return 0;

@@ -63,6 +63,17 @@ check_slow(Engine *engine, PyObject *subject, int64_t started)
     return took >= seconds ? warn_slow(engine, subject, took) : 0;
 }
 
+void
+slow_set_current(Engine *engine, PyObject *handle)
+{
+    PyObject *before;
+    pthread_mutex_lock(&engine->inbox.mutex); /* other threads ask for it */
+    before = engine->current_handle;
+    engine->current_handle = Py_XNewRef(handle);
+    pthread_mutex_unlock(&engine->inbox.mutex);
+    Py_XDECREF(before);
+}
+
 int
 slow_run_entry(Engine *engine, ReadyEntry *entry)
 {
@@ -75,11 +86,11 @@ slow_run_entry(Engine *engine, ReadyEntry *entry)
         return -1;
     }
     if (is_handle(engine, subject)) {
-        Py_XSETREF(engine->current_handle, Py_NewRef(subject));
+        slow_set_current(engine, subject);
     }
     int err = entry->ops->run(entry, engine);
     engine_leave_last(engine); /* what is reported is outside of it */
-    Py_CLEAR(engine->current_handle);
+    slow_set_current(engine, NULL);
     if (err == 0) {
         err = check_slow(engine, subject, started);
     }

@@ -8,4 +8,7 @@
  * Engine.current_handle, and logs who was slow. -1 as ReadyOps.run. */
 int slow_run_entry(Engine *engine, ReadyEntry *entry);
 
+/* Sets Engine.current_handle, which other threads ask for; borrows it, may be NULL. */
+void slow_set_current(Engine *engine, PyObject *handle);
+
 #endif

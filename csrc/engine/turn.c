@@ -185,6 +185,7 @@ PLATFORM_HOT static int
 turn_run(Engine *engine)
 {
     engine->turn_id++;
+    engine_collect(engine);
     engine->in_turn = true;
     int err = engine->debug ? run_ready_debug(engine) : run_ready(engine);
     engine->in_turn = false;
@@ -312,7 +313,7 @@ flush_and_poll(Engine *engine, int64_t wait)
         && signals_take(engine) < 0) {
         return -1;
     }
-    if (engine->called) {
+    if (engine->called || (PYAIO_FREE_THREADED && engine->inbox.filled)) {
         wait = 0; /* the caller may have decided to wait before the call */
         engine->called = false;
     }

@@ -46,7 +46,7 @@ watcher_mark_changed(FdWatcher *watcher)
     }
     if (engine->polling) {
         /* Another thread meddles, as asyncio lets it: the loop sees to it. */
-        backend_wake(engine);
+        engine_wake(engine);
     }
 }
 

@@ -302,7 +302,7 @@ push_output_steal(PipeObject *pipe, PyObject *protocol, long number,
         return -1;
     }
     Py_INCREF(pipe);
-    ready_push(&pipe->engine->ready, &output->entry);
+    engine_push(pipe->engine, &output->entry);
     return 0;
 }
 

@@ -107,7 +107,7 @@ stream_schedule_start(StreamObject *stream)
     Py_XDECREF(made);
     if (err == 0) {
         Py_INCREF(stream); /* dropped by start_run() or _discard() */
-        ready_push(&engine->ready, &stream->start);
+        engine_push(engine, &stream->start);
     }
     return err;
 }

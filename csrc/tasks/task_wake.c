@@ -112,7 +112,7 @@ task_push(TaskObject *task)
 {
     task->queued = true;
     Py_INCREF(task); /* dropped by task_run() or task_discard() */
-    ready_push(&task->future.engine->ready, &task->entry);
+    engine_push(task->future.engine, &task->entry);
 }
 
 PLATFORM_HOT extern inline int
