@@ -287,10 +287,13 @@ static PyObject *
 schedule_at(Engine *engine, double seconds, PyObject *when, const Call *call,
             bool at_once)
 {
+    TimerHandleObject *timer;
+    ENGINE_BEGIN(engine);
     engine->poll_now |= at_once;
-    return (PyObject *)timer_handle_new(engine, seconds, when, call->callback,
-                                        call->args, call->nargs,
-                                        call->context);
+    timer = timer_handle_new(engine, seconds, when, call->callback, call->args,
+                             call->nargs, call->context);
+    ENGINE_END();
+    return (PyObject *)timer;
 }
 
 /* call_at() with its arguments parsed. `delay`: of call_later(), or NULL. */

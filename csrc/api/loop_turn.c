@@ -245,10 +245,11 @@ Loop__scheduled_list(LoopObject *self, PyObject *Py_UNUSED(ignored))
     TimerHeap *timers = &self->engine.timers;
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < timers->count; i++) {
-        HandleObject *handle = &timers->entries[i].handle->handle;
-        if (PyList_Append(list, handle_shown(handle)) < 0) {
+        PyObject *shown = handle_shown(&timers->entries[i].handle->handle);
+        if (PyList_Append(list, shown) < 0) {
             Py_CLEAR(list);
         }
+        Py_DECREF(shown);
     }
     return list;
 }

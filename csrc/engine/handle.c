@@ -100,10 +100,9 @@ call_and_report(HandleObject *handle, PyObject *callback,
 /* A tuple's items may be lent their predecessor, but ob_item[-1] is no place for
  * the callee to write to: hence a copy. */
 PLATFORM_RARE static int
-run_with_more_args(HandleObject *handle)
+run_with_more_args_steal(HandleObject *handle, PyObject *callback,
+                         PyObject *more)
 {
-    PyObject *callback = Py_NewRef(handle->callback);
-    PyObject *more = Py_NewRef(handle->more_args);
     Py_ssize_t nargs = PyTuple_GET_SIZE(more);
     PyObject **copy = PyMem_New(PyObject *, nargs + 1);
     int err = -1;
@@ -125,14 +124,22 @@ run_with_more_args(HandleObject *handle)
 PLATFORM_HOT extern inline int
 handle_run_now(HandleObject *handle)
 {
-    if (handle->more_args != NULL) {
-        return run_with_more_args(handle);
-    }
     PyObject *stack[1 + HANDLE_INLINE_ARGS];
-    PyObject *callback = Py_NewRef(handle->callback);
-    Py_ssize_t nargs = handle->nargs;
+    PyObject *callback, *more;
+    Py_ssize_t nargs;
+    Py_BEGIN_CRITICAL_SECTION(handle);
+    callback = Py_XNewRef(handle->callback);
+    more = Py_XNewRef(handle->more_args);
+    nargs = more == NULL ? handle->nargs : 0;
     for (Py_ssize_t i = 0; i < nargs; i++) {
         stack[i + 1] = Py_NewRef(handle->args[i]);
+    }
+    Py_END_CRITICAL_SECTION();
+    if (more != NULL) {
+        return run_with_more_args_steal(handle, callback, more);
+    }
+    if (PYAIO_FREE_THREADED && callback == NULL) {
+        return 0; /* another thread has cancelled it meanwhile */
     }
     int err = call_and_report(handle, callback, stack + 1, nargs);
     for (Py_ssize_t i = 0; i < nargs; i++) {
@@ -155,7 +162,8 @@ handle_run(ReadyEntry *entry, Engine *engine)
 {
     HandleObject *handle = handle_of(entry);
     handle->queued = false;
-    int err = handle->callback == NULL ? 0 : handle_run_now(handle);
+    bool cancelled = !PYAIO_FREE_THREADED && handle->callback == NULL;
+    int err = cancelled ? 0 : handle_run_now(handle);
     ModuleState *state = engine->state;
     /* taken by handle_push() */
     handle_retire(handle, state->handle_type, &state->free_handles);
@@ -202,18 +210,22 @@ handle_foreign_call(PyObject *foreign)
 PyObject *
 handle_shown(HandleObject *handle)
 {
+    PyObject *shown = (PyObject *)handle;
+    Py_BEGIN_CRITICAL_SECTION(handle);
     PyObject *callback = handle->callback;
     if (callback != NULL && PyCFunction_Check(callback)
         && PyCFunction_GetFunction(callback) == run_foreign) {
-        return PyCFunction_GetSelf(callback);
+        shown = PyCFunction_GetSelf(callback);
     }
-    return (PyObject *)handle;
+    Py_INCREF(shown);
+    Py_END_CRITICAL_SECTION();
+    return shown;
 }
 
 PyObject *
 handle_subject(ReadyEntry *entry)
 {
-    return Py_NewRef(handle_shown(handle_of(entry)));
+    return handle_shown(handle_of(entry));
 }
 
 static const ReadyOps handle_ops = {
@@ -359,6 +371,7 @@ handle_init(HandleObject *handle, Engine *engine, PyObject *callback,
     handle->callback = Py_NewRef(callback);
     handle->cancelled = false;
     handle->scheduled = false;
+    handle->counted = false;
     handle->context = context && context != Py_None
                           ? Py_NewRef(context)
                           : snapshot_take(engine->state);
@@ -484,9 +497,11 @@ engine_call_soon(Engine *engine, PyObject *callback, PyObject *arg,
 PLATFORM_HOT void
 handle_drop_call(HandleObject *handle)
 {
-    PyObject *callback = handle->callback;
-    PyObject *more = handle->more_args;
+    PyObject *callback, *more;
     PyObject *args[HANDLE_INLINE_ARGS];
+    Py_BEGIN_CRITICAL_SECTION(handle);
+    callback = handle->callback;
+    more = handle->more_args;
     for (int i = 0; i < HANDLE_INLINE_ARGS; i++) {
         args[i] = handle->args[i];
         handle->args[i] = NULL;
@@ -494,6 +509,7 @@ handle_drop_call(HandleObject *handle)
     handle->callback = NULL;
     handle->more_args = NULL;
     handle->nargs = 0;
+    Py_END_CRITICAL_SECTION();
     for (int i = 0; i < HANDLE_INLINE_ARGS; i++) {
         Py_XDECREF(args[i]);
     }
@@ -525,22 +541,34 @@ handle_finish_cancel(HandleObject *handle)
     return err;
 }
 
-/* At once, since the heap counts on it before a finalizer can run. */
+/* At once, since the heap counts on it before a finalizer can run. Another thread's
+ * fires when its time has come, and calls nothing. */
 static void
 tell_timer_heap(HandleObject *handle)
 {
-    if (handle->scheduled) {
-        timer_heap_cancelled(&handle_engine(handle)->timers);
+    Engine *engine = handle_engine(handle);
+    if (!handle->scheduled || engine_is_away(engine)) {
+        return;
     }
+    ENGINE_BEGIN(engine);
+    if (handle->scheduled) {
+        handle->counted = true;
+        timer_heap_cancelled(&engine->timers);
+    }
+    ENGINE_END();
 }
 
 PLATFORM_HOT int
 handle_cancel(HandleObject *handle)
 {
-    if (handle->cancelled) {
+    bool before;
+    Py_BEGIN_CRITICAL_SECTION(handle);
+    before = handle->cancelled;
+    handle->cancelled = true;
+    Py_END_CRITICAL_SECTION();
+    if (before) {
         return 0;
     }
-    handle->cancelled = true;
     tell_timer_heap(handle);
     return handle_finish_cancel(handle);
 }

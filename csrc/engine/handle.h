@@ -35,6 +35,7 @@ typedef struct HandleObject {
     bool cancelled;
     bool queued;    /* the entry is in a queue, which owns us */
     bool scheduled; /* a timer: stands in the heap */
+    bool counted;   /* there, as cancelled */
 } HandleObject;
 
 struct TimerHandleObject {
@@ -109,7 +110,7 @@ HandleObject *handle_take(ReadyEntry *entry);
 /* For a handle that is not ours, asyncio's own: the callback that runs it
  * unless it is cancelled. New reference, NULL on failure. */
 PyObject *handle_foreign_call(PyObject *foreign);
-/* The handle to show for one of ours: that which it stands for. Borrowed. */
+/* The handle to show for one of ours: that which it stands for. New reference. */
 PyObject *handle_shown(HandleObject *handle);
 
 /* The same as handle_push() from any thread; wakes the loop when it sleeps. -1 with

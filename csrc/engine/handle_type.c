@@ -79,19 +79,28 @@ ThreadSafeHandle__run(ThreadSafeHandleObject *self,
 static PyObject *
 Handle_get_callback(HandleObject *self, void *Py_UNUSED(closure))
 {
-    return or_none(self->callback);
+    PyObject *callback;
+    Py_BEGIN_CRITICAL_SECTION(self);
+    callback = or_none(self->callback);
+    Py_END_CRITICAL_SECTION();
+    return callback;
 }
 
 static PyObject *
 Handle_get_args(HandleObject *self, void *Py_UNUSED(closure))
 {
+    PyObject *args;
+    Py_BEGIN_CRITICAL_SECTION(self);
     if (self->callback == NULL || self->more_args != NULL) {
-        return or_none(self->more_args);
+        args = or_none(self->more_args);
     }
-    PyObject *args = PyTuple_New(self->nargs);
-    for (Py_ssize_t i = 0; args != NULL && i < self->nargs; i++) {
-        PyTuple_SET_ITEM(args, i, Py_NewRef(self->args[i]));
+    else {
+        args = PyTuple_New(self->nargs);
+        for (Py_ssize_t i = 0; args != NULL && i < self->nargs; i++) {
+            PyTuple_SET_ITEM(args, i, Py_NewRef(self->args[i]));
+        }
     }
+    Py_END_CRITICAL_SECTION();
     return args;
 }
 
@@ -135,9 +144,12 @@ TimerHandle_set_scheduled(TimerHandleObject *self, PyObject *value,
     if (scheduled < 0) {
         return -1;
     }
+    Engine *engine = handle_engine(&self->handle);
+    ENGINE_BEGIN(engine);
     if (!scheduled && self->handle.scheduled) {
-        timer_heap_remove(&handle_engine(&self->handle)->timers, self);
+        timer_heap_remove(&engine->timers, self);
     }
+    ENGINE_END();
     return 0;
 }
 

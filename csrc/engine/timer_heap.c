@@ -124,7 +124,8 @@ timer_heap_pop(TimerHeap *heap)
         sift_down(heap->entries, heap->count, 0, last);
     }
     handle->handle.scheduled = false;
-    if (handle->handle.cancelled) {
+    if (handle->handle.counted) {
+        handle->handle.counted = false;
         heap->cancelled--;
     }
     return handle;
@@ -133,7 +134,7 @@ timer_heap_pop(TimerHeap *heap)
 PLATFORM_HOT const TimerEntry *
 timer_heap_peek(TimerHeap *heap)
 {
-    while (heap->count > 0 && heap->entries[0].handle->handle.cancelled) {
+    while (heap->count > 0 && heap->entries[0].handle->handle.counted) {
         /* A cancelled handle holds no callback: dropping it may still run the
          * finalizer of its context's values, which may set timers. */
         TimerHandleObject *handle = timer_heap_pop(heap);
@@ -155,8 +156,9 @@ heap_sweep(TimerHeap *heap)
     size_t kept = 0, swept = 0;
     for (size_t i = 0; i < heap->count; i++) {
         TimerHandleObject *handle = heap->entries[i].handle;
-        if (handle->handle.cancelled && swept < heap->cancelled) {
+        if (handle->handle.counted && swept < heap->cancelled) {
             handle->handle.scheduled = false;
+            handle->handle.counted = false;
             dropped[swept++] = handle;
         }
         else {
@@ -215,7 +217,8 @@ timer_heap_remove(TimerHeap *heap, TimerHandleObject *handle)
         }
     }
     handle->handle.scheduled = false;
-    if (handle->handle.cancelled) {
+    if (handle->handle.counted) {
+        handle->handle.counted = false;
         heap->cancelled--;
     }
     handle_release(&handle->handle);
@@ -230,6 +233,7 @@ timer_heap_clear(TimerHeap *heap)
     heap->count = heap->capacity = heap->cancelled = 0;
     for (size_t i = 0; i < count; i++) {
         entries[i].handle->handle.scheduled = false;
+        entries[i].handle->handle.counted = false;
         handle_release(&entries[i].handle->handle);
     }
     PyMem_Free(entries);

@@ -22,7 +22,7 @@ typedef struct TimerHeap {
     TimerEntry *entries; /* NULL while empty for the first time */
     size_t count;
     size_t capacity;
-    size_t cancelled; /* of `count`, those that will not fire */
+    size_t cancelled; /* of `count`, those with HandleObject.counted */
     uint64_t next_seq;
 } TimerHeap;
 
