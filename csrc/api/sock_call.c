@@ -15,11 +15,15 @@
 
 /* ---- waiting ---- */
 
+/* Who dies stands in no slot, which would own him: nothing of the loop's is looked at
+ * then, which may be another thread's. */
 static void
 end_wait(SockCall *self)
 {
-    poller_end_wait(self->io.engine, self->fd, self->io.op->event, &self->wait,
-                    self->io.drained);
+    if (self->wait.listed) {
+        poller_end_wait(self->io.engine, self->fd, self->io.op->event,
+                        &self->wait, self->io.drained);
+    }
 }
 
 /* The result (stolen) or, where that is NULL, the exception that is set ends the
@@ -99,16 +103,32 @@ begin_wait(SockCall *self)
 
 /* ---- steps ---- */
 
-void
-sock_call_release(SockCall *self)
+/* Its future, taken out; NULL where it does not wait. */
+static FutureObject *
+stop_waiting(SockCall *self)
 {
-    self->state = SOCK_CALL_CLOSED;
     FutureObject *future = self->future;
     if (future != NULL) {
         end_wait(self);
         self->future = NULL;
-        Py_DECREF(future);
     }
+    return future;
+}
+
+void
+sock_call_release(SockCall *self)
+{
+    self->state = SOCK_CALL_CLOSED;
+    FutureObject *future;
+    if (self->wait.listed) { /* the loop may look at it, in another thread */
+        ENGINE_BEGIN(self->io.engine);
+        future = stop_waiting(self);
+        ENGINE_END();
+    }
+    else {
+        future = stop_waiting(self);
+    }
+    Py_XDECREF(future);
     sock_io_clear(&self->io);
 }
 

@@ -138,7 +138,10 @@ sock_call_alloc(ModuleState *state)
     memset((char *)self + sizeof(PyObject), 0,
            sizeof(*self) - sizeof(PyObject));
     self->state = SOCK_CALL_CLOSED; /* nothing to warn of yet */
-    self->wait = (PollWait){(PyObject *)self, sock_call_on_ready};
+    self->wait = (PollWait){
+        .owner = (PyObject *)self,
+        .on_ready = sock_call_on_ready,
+    };
     return self;
 }
 

@@ -10,6 +10,7 @@
 /* Part of the object that waits, which the slot keeps alive. */
 typedef struct PollWait {
     PyObject *owner; /* borrowed: what this is a part of */
+    bool listed;     /* stands in a slot */
     /* The event has come. It may come for nothing, and comes again until the
      * wait ends. -1 only with an exception that must leave run_forever(). */
     int (*on_ready)(struct PollWait *wait);
@@ -33,12 +34,23 @@ poll_slot_is(const PollSlot *slot, PollSlot other)
     return slot->handle == other.handle && slot->wait == other.wait;
 }
 
+static inline void
+poll_slot_note(const PollSlot *slot)
+{
+    if (slot->wait != NULL) {
+        slot->wait->listed = true;
+    }
+}
+
 /* Leaves the slot empty; the caller owns what was in it. */
 static inline PollSlot
 poll_slot_take(PollSlot *slot)
 {
     PollSlot taken = *slot;
     *slot = (PollSlot){NULL, NULL};
+    if (taken.wait != NULL) {
+        taken.wait->listed = false;
+    }
     return taken;
 }
 

@@ -196,11 +196,13 @@ static int
 poller_put(PollerObject *poller, int event, PollSlot waiting)
 {
     PollSlot *slot = poller_slot(poller, event);
-    PollSlot before = *slot;
+    PollSlot before = poll_slot_take(slot);
     *slot = poll_slot_hold(&waiting);
+    poll_slot_note(slot);
     if (poller_update(poller) < 0) {
+        poll_slot_release(poll_slot_take(slot));
         *slot = before;
-        poll_slot_release(waiting);
+        poll_slot_note(slot);
         return -1;
     }
     return poll_slot_end(before);
