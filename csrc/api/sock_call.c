@@ -44,7 +44,7 @@ int
 sock_call_on_ready(PollWait *wait)
 {
     SockCall *self = (SockCall *)wait->owner;
-    if (self->future->status != FUTURE_PENDING) {
+    if (future_status(self->future) != FUTURE_PENDING) {
         end_wait(self); /* cancelled */
         return 0;
     }
@@ -172,7 +172,7 @@ static PySendResult
 next_step(SockCall *self, PyObject **sent)
 {
     FutureObject *future = self->future;
-    if (future->status != FUTURE_PENDING) {
+    if (future_status(future) != FUTURE_PENDING) {
         return end_step(self, future_get_result(future), sent);
     }
     if (future->blocking) {

@@ -10,6 +10,7 @@
 #include "base/free_list.h"
 
 #include <Python.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -283,9 +284,9 @@ typedef struct ModuleState {
      * with an exception set. */
     int (*wake_future)(PyObject *future);
 
-    bool dict_slot_is_proved; /* compat_dict_slot() of futures and tasks */
-    TaskLayout task_layout;   /* since 3.14 */
-    uint64_t task_count;      /* for automatic names */
+    bool dict_slot_is_proved;     /* compat_dict_slot() of futures and tasks */
+    TaskLayout task_layout;       /* since 3.14 */
+    _Atomic(uint64_t) task_count; /* for automatic names */
 
     /* Methods of _socket.socket without arguments (net/sock_io.c). */
     PyCFunction socket_fileno;
@@ -303,6 +304,22 @@ typedef struct ModuleState {
 extern struct PyModuleDef core_module;
 
 #define STATE_NAME(state, name) ((state)->names.name)
+
+/* The number of a new task, from 1 on. */
+static inline uint64_t
+state_count_task(ModuleState *state)
+{
+#if PYAIO_FREE_THREADED
+    return atomic_fetch_add_explicit(&state->task_count, 1,
+                                     memory_order_relaxed)
+           + 1;
+#else
+    uint64_t count =
+        atomic_load_explicit(&state->task_count, memory_order_relaxed) + 1;
+    atomic_store_explicit(&state->task_count, count, memory_order_relaxed);
+    return count;
+#endif
+}
 
 /* Fills imports and names. -1 with an exception set on failure; what was
  * filled is released by module_state_clear(). */

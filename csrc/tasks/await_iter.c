@@ -88,7 +88,7 @@ AwaitIter_am_send(AwaitIter *self, PyObject *Py_UNUSED(value),
     if (future == NULL) {
         return PYGEN_ERROR;
     }
-    if (future->status == FUTURE_PENDING) {
+    if (future_status(future) == FUTURE_PENDING) {
         if (!future->blocking) {
             future->blocking = true;
             *result = Py_NewRef((PyObject *)future);

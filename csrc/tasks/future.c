@@ -123,34 +123,47 @@ future_check_alive(FutureObject *future)
 /* ---- ending ---- */
 
 static int
+refuse_done(FutureObject *future)
+{
+    PyErr_SetString(future->state->invalid_state_error, "invalid state");
+    return -1;
+}
+
+static int
 check_pending(FutureObject *future)
 {
     if (future_check_alive(future) < 0) {
         return -1;
     }
-    if (future->status != FUTURE_PENDING) {
-        PyErr_SetString(future->state->invalid_state_error, "invalid state");
-        return -1;
-    }
-    return 0;
+    return future_status(future) == FUTURE_PENDING ? 0 : refuse_done(future);
 }
 
-PLATFORM_HOT int
+/* Of all threads one ends a future: the look whether it is pending, its outcome and its
+ * state are one piece. */
+PLATFORM_HOT extern inline int
 future_set_result(FutureObject *future, PyObject *result)
 {
     if (check_pending(future) < 0) {
         return -1;
     }
-    future->result = Py_NewRef(result);
-    future->status = FUTURE_FINISHED;
-    return future_schedule_callbacks(future);
+    bool ended = true;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    if (PYAIO_FREE_THREADED && future_status(future) != FUTURE_PENDING) {
+        ended = false;
+    }
+    else {
+        future->result = Py_NewRef(result);
+        future_set_status(future, FUTURE_FINISHED);
+    }
+    Py_END_CRITICAL_SECTION();
+    return ended ? future_schedule_callbacks(future) : refuse_done(future);
 }
 
 PLATFORM_HOT int
 future_wake(PyObject *object)
 {
     FutureObject *future = (FutureObject *)object;
-    return future->status == FUTURE_CANCELLED
+    return future_status(future) == FUTURE_CANCELLED
                ? 0
                : future_set_result(future, Py_None);
 }
@@ -204,6 +217,36 @@ refuse_stop_iteration(PyObject *exception)
 #endif
 }
 
+static int
+end_with_exception_steal(FutureObject *future, PyObject *exception)
+{
+    PyObject *traceback = PyException_GetTraceback(exception);
+    bool ended = false;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    if (future_status(future) == FUTURE_PENDING) {
+        ended = true;
+        future->exception = exception;
+        future->exception_traceback = traceback;
+        /* Another thread may retrieve it from here on. */
+        future->log_traceback = PYAIO_FREE_THREADED;
+        future_set_status(future, FUTURE_FINISHED);
+    }
+    Py_END_CRITICAL_SECTION();
+    if (!ended) {
+        Py_DECREF(exception);
+        Py_XDECREF(traceback);
+        return refuse_done(future);
+    }
+    if (future_schedule_callbacks(future) < 0) {
+        future->log_traceback = false;
+        return -1;
+    }
+    if (!PYAIO_FREE_THREADED) {
+        future->log_traceback = true;
+    }
+    return 0;
+}
+
 int
 future_set_exception(FutureObject *future, PyObject *exception)
 {
@@ -223,14 +266,7 @@ future_set_exception(FutureObject *future, PyObject *exception)
     if (object == NULL) {
         return -1;
     }
-    future->exception = object;
-    future->exception_traceback = PyException_GetTraceback(object);
-    future->status = FUTURE_FINISHED;
-    if (future_schedule_callbacks(future) < 0) {
-        return -1;
-    }
-    future->log_traceback = true;
-    return 0;
+    return end_with_exception_steal(future, object);
 }
 
 int
@@ -240,11 +276,20 @@ future_cancel(FutureObject *future, PyObject *message)
         return -1;
     }
     future->log_traceback = false;
-    if (future->status != FUTURE_PENDING) {
+    bool pending;
+    PyObject *before = NULL;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    pending = future_status(future) == FUTURE_PENDING;
+    if (pending) {
+        before = future->cancel_message;
+        future->cancel_message = Py_XNewRef(message);
+        future_set_status(future, FUTURE_CANCELLED);
+    }
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(before);
+    if (!pending) {
         return 0;
     }
-    future->status = FUTURE_CANCELLED;
-    Py_XSETREF(future->cancel_message, Py_XNewRef(message));
     return future_schedule_callbacks(future) < 0 ? -1 : 1;
 }
 
@@ -253,16 +298,20 @@ future_cancel(FutureObject *future, PyObject *message)
 PyObject *
 future_make_cancelled_error(FutureObject *future)
 {
-    PyObject *error = future->cancelled_error;
-    if (error != NULL) {
-        future->cancelled_error = NULL;
-        return error;
+    PyObject *error, *message;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    error = future->cancelled_error;
+    future->cancelled_error = NULL;
+    message = Py_XNewRef(future->cancel_message);
+    Py_END_CRITICAL_SECTION();
+    if (error == NULL) {
+        PyObject *class = future->state->cancelled_error;
+        error = message == NULL || message == Py_None
+                    ? PyObject_CallNoArgs(class)
+                    : PyObject_CallOneArg(class, message);
     }
-    PyObject *message = future->cancel_message;
-    if (message == NULL || message == Py_None) {
-        return PyObject_CallNoArgs(future->state->cancelled_error);
-    }
-    return PyObject_CallOneArg(future->state->cancelled_error, message);
+    Py_XDECREF(message);
+    return error;
 }
 
 PLATFORM_RARE static PyObject *
@@ -302,10 +351,11 @@ future_refuse_pending(FutureObject *future, const char *message)
 PLATFORM_HOT PyObject *
 future_get_result(FutureObject *future)
 {
-    if (future->status == FUTURE_CANCELLED) {
+    FutureState status = future_status(future);
+    if (status == FUTURE_CANCELLED) {
         return raise_cancelled(future);
     }
-    if (future->status == FUTURE_PENDING) {
+    if (status == FUTURE_PENDING) {
         return future_refuse_pending(future, "Result is not set.");
     }
     future->log_traceback = false;

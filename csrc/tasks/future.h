@@ -13,11 +13,12 @@
 
 #include "engine/engine.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* Room for the fields of asyncio.Future and asyncio.Task: up to 176 bytes, in
  * 3.11 and 3.12. The module refuses to load where that is not enough. */
-#define FUTURE_BASE_SIZE 176
+#define FUTURE_BASE_SIZE (160 + sizeof(PyObject))
 
 typedef enum {
     FUTURE_PENDING,
@@ -48,11 +49,33 @@ struct FutureObject {
     PyObject *source_traceback;    /* owned, debug mode only, else NULL */
     PyObject *cancel_message;      /* owned, or NULL */
     PyObject *cancelled_error;     /* owned: to be raised once; or NULL */
-    unsigned char status;          /* a FutureState */
-    bool log_traceback;            /* the exception was not yet retrieved */
-    bool blocking;                 /* yielded by our iterator: "await me" */
-    bool base_was_cleared;         /* in an earlier life of the memory */
+    COMPAT_ATOMIC(unsigned char) status; /* future_status() */
+    bool log_traceback;    /* the exception was not yet retrieved */
+    bool blocking;         /* yielded by our iterator: "await me" */
+    bool base_was_cleared; /* in an earlier life of the memory */
 };
+
+/* The outcome is there before this says so, to other threads, too. */
+static inline FutureState
+future_status(const FutureObject *future)
+{
+#if PYAIO_FREE_THREADED
+    return atomic_load_explicit(&future->status, memory_order_acquire);
+#else
+    return future->status;
+#endif
+}
+
+static inline void
+future_set_status(FutureObject *future, FutureState status)
+{
+#if PYAIO_FREE_THREADED
+    atomic_store_explicit(&future->status, (unsigned char)status,
+                          memory_order_release);
+#else
+    future->status = (unsigned char)status;
+#endif
+}
 
 /* True for exactly our own types: nothing of theirs is replaced. */
 static inline bool

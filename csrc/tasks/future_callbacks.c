@@ -102,10 +102,18 @@ future_add_callback(FutureObject *future, PyObject *callback,
     if (taken == NULL) {
         return -1;
     }
-    if (future->status == FUTURE_PENDING) {
-        return add_callback_steal(future, callback, taken);
+    int err = 0;
+    bool pending;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    pending = future_status(future) == FUTURE_PENDING;
+    if (pending) {
+        err = add_callback_steal(future, callback, taken);
     }
-    int err = future_call_soon(future, callback, (PyObject *)future, taken);
+    Py_END_CRITICAL_SECTION();
+    if (pending) {
+        return err;
+    }
+    err = future_call_soon(future, callback, (PyObject *)future, taken);
     Py_DECREF(taken);
     return err;
 }
@@ -124,7 +132,9 @@ typedef struct Waiting {
 static Waiting
 take_waiting(FutureObject *future)
 {
-    Waiting waiting = {
+    Waiting waiting;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    waiting = (Waiting){
         .waiter = future->waiter,
         .callback0 = future->callback0,
         .context0 = future->context0,
@@ -134,6 +144,7 @@ take_waiting(FutureObject *future)
     future->callback0 = NULL;
     future->context0 = NULL;
     future->callbacks = NULL;
+    Py_END_CRITICAL_SECTION();
     return waiting;
 }
 
@@ -157,7 +168,7 @@ schedule_all(FutureObject *future)
     Waiting waiting = take_waiting(future);
     int err = 0;
     if (waiting.waiter != NULL) {
-        err = task_wake(waiting.waiter);
+        err = task_wake(waiting.waiter, future);
     }
     else if (waiting.callback0 != NULL) {
         err = future_call_soon(future, waiting.callback0, (PyObject *)future,
@@ -179,7 +190,7 @@ wake_only_waiter(FutureObject *future)
 {
     TaskObject *waiter = future->waiter;
     future->waiter = NULL;
-    int err = task_wake(waiter);
+    int err = task_wake(waiter, future);
     Py_DECREF(waiter);
     return err;
 }
@@ -190,22 +201,26 @@ future_schedule_callbacks(FutureObject *future)
     if (future_has_no_callbacks(future)) {
         return 0;
     }
-    return future->waiter != NULL && future->callbacks == NULL
+    return !PYAIO_FREE_THREADED && future->waiter != NULL
+                   && future->callbacks == NULL
                ? wake_only_waiter(future)
                : schedule_all(future);
 }
 
 /* ---- removing ---- */
 
-/* Puts a linked task in the place of an ordinary first callback, for who looks
- * at callbacks as objects. -1 with an exception set. */
+/* Puts a linked task in the place of an ordinary first callback, for who compares
+ * callbacks. -1 with an exception set. */
 static int
 unlink_waiter(FutureObject *future)
 {
-    if (future->waiter == NULL) {
+    TaskObject *task;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    task = (TaskObject *)Py_XNewRef((PyObject *)future->waiter);
+    Py_END_CRITICAL_SECTION();
+    if (task == NULL) {
         return 0;
     }
-    TaskObject *task = (TaskObject *)Py_NewRef((PyObject *)future->waiter);
     PyObject *wakeup = task_wakeup_callable(task);
     PyObject *context = wakeup ? task_context(task) : NULL;
     if (context == NULL) {
@@ -213,14 +228,39 @@ unlink_waiter(FutureObject *future)
         Py_DECREF(task);
         return -1;
     }
-    if (future->waiter == task) { /* no collection has ended the future */
-        Py_CLEAR(future->waiter);
+    TaskObject *unlinked = NULL;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    if (future->waiter == task) { /* nobody has ended the future meanwhile */
+        unlinked = task;
+        future->waiter = NULL;
         future->callback0 = Py_NewRef(wakeup);
         future->context0 = Py_NewRef(context);
     }
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(unlinked);
     Py_DECREF(wakeup);
     Py_DECREF(task);
     return 0;
+}
+
+/* Unless it is another one by now. */
+static void
+drop_first(FutureObject *future, PyObject *first)
+{
+    PyObject *context = NULL;
+    bool there;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    there = future->callback0 == first;
+    if (there) {
+        context = future->context0;
+        future->callback0 = NULL;
+        future->context0 = NULL;
+    }
+    Py_END_CRITICAL_SECTION();
+    if (there) {
+        Py_DECREF(first);
+        Py_XDECREF(context);
+    }
 }
 
 /* 1 when it was removed, 0 when it is another one, -1 on error. The comparison
@@ -228,26 +268,32 @@ unlink_waiter(FutureObject *future)
 static int
 remove_first(FutureObject *future, PyObject *callback)
 {
-    PyObject *first = Py_XNewRef(future->callback0);
+    PyObject *first =
+        compat_get_shared((PyObject *)future, &future->callback0);
     if (first == NULL) {
         return 0;
     }
     int same = PyObject_RichCompareBool(first, callback, Py_EQ);
-    if (same > 0 && future->callback0 == first) {
-        Py_CLEAR(future->callback0);
-        Py_CLEAR(future->context0);
+    if (same > 0) {
+        drop_first(future, first);
     }
     Py_DECREF(first);
     return same;
 }
 
-/* The pairs of `callbacks` with another callback. New reference. */
+/* The pairs of `callbacks` with another callback, of *seen in all. New reference, NULL on
+ * failure. */
 static PyObject *
-pairs_without(PyObject *callbacks, PyObject *callback)
+pairs_without(PyObject *callbacks, PyObject *callback, Py_ssize_t *seen)
 {
     PyObject *kept = PyList_New(0);
-    for (Py_ssize_t i = 0; kept && i < PyList_GET_SIZE(callbacks); i++) {
-        PyObject *pair = Py_NewRef(PyList_GET_ITEM(callbacks, i));
+    Py_ssize_t i = 0;
+    for (; kept && i < PyList_GET_SIZE(callbacks); i++) {
+        PyObject *pair = compat_list_item(callbacks, i);
+        if (pair == NULL) {
+            Py_CLEAR(kept);
+            break;
+        }
         int same = PyObject_RichCompareBool(PyTuple_GET_ITEM(pair, 0),
                                             callback, Py_EQ);
         if (same < 0 || (same == 0 && PyList_Append(kept, pair) < 0)) {
@@ -255,29 +301,60 @@ pairs_without(PyObject *callbacks, PyObject *callback)
         }
         Py_DECREF(pair);
     }
+    *seen = i;
     return kept;
+}
+
+/* `kept` in the place of `callbacks`, unless there is another list by now, or none. False
+ * where another thread has put more into it than the `seen` ones that were looked at. */
+static bool
+replace_list(FutureObject *future, PyObject *callbacks, PyObject *kept,
+             Py_ssize_t seen)
+{
+    PyObject *fewer = PyList_GET_SIZE(kept) > 0 ? Py_NewRef(kept) : NULL;
+    PyObject *dropped = fewer;
+    bool same;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    same = PyList_GET_SIZE(callbacks) == seen;
+    if (same && future->callbacks == callbacks) {
+        future->callbacks = fewer;
+        dropped = callbacks;
+    }
+    Py_END_CRITICAL_SECTION();
+    Py_XDECREF(dropped);
+    return same;
+}
+
+/* How many are removed of this list; -1 on error, -2 where it has grown meanwhile. */
+static Py_ssize_t
+try_to_remove(FutureObject *future, PyObject *callbacks, PyObject *callback)
+{
+    Py_ssize_t seen;
+    PyObject *kept = pairs_without(callbacks, callback, &seen);
+    if (kept == NULL) {
+        return -1;
+    }
+    Py_ssize_t removed = seen - PyList_GET_SIZE(kept);
+    if (removed > 0 && !replace_list(future, callbacks, kept, seen)) {
+        removed = -2;
+    }
+    Py_DECREF(kept);
+    return removed;
 }
 
 static Py_ssize_t
 remove_from_list(FutureObject *future, PyObject *callback)
 {
-    if (future->callbacks == NULL) {
-        return 0;
-    }
-    PyObject *callbacks = Py_NewRef(future->callbacks);
-    PyObject *kept = pairs_without(callbacks, callback);
-    Py_ssize_t removed = -1;
-    if (kept != NULL) {
-        removed = PyList_GET_SIZE(callbacks) - PyList_GET_SIZE(kept);
-    }
-    if (removed > 0 && future->callbacks == callbacks) {
-        if (PyList_GET_SIZE(kept) == 0) {
-            Py_CLEAR(kept);
+    Py_ssize_t removed;
+    do {
+        PyObject *callbacks =
+            compat_get_shared((PyObject *)future, &future->callbacks);
+        if (callbacks == NULL) {
+            return 0;
         }
-        Py_XSETREF(future->callbacks, Py_XNewRef(kept));
-    }
-    Py_XDECREF(kept);
-    Py_DECREF(callbacks);
+        removed = try_to_remove(future, callbacks, callback);
+        Py_DECREF(callbacks);
+    } while (removed == -2);
     return removed;
 }
 
@@ -297,50 +374,74 @@ future_remove_callback(FutureObject *future, PyObject *callback)
 
 /* ---- looking ---- */
 
-/* (callback, context) of the first callback. New reference, NULL on failure. */
+/* (callback, context) as objects: of the first callback, or of the task that is linked
+ * in its place. New reference, NULL on failure. */
 static PyObject *
-pair_of_first(FutureObject *future)
+pair_of_first(FutureObject *future, const Waiting *seen)
 {
-    /* Locals: a collection may end the future here. */
-    PyObject *callback = Py_NewRef(future->callback0);
-    PyObject *slot = Py_NewRef(future->context0);
-    PyObject *context = snapshot_show(future->state, &slot);
+    TaskObject *task = seen->waiter;
+    PyObject *callback =
+        task ? task_wakeup_callable(task) : Py_NewRef(seen->callback0);
+    PyObject *slot = task ? NULL : Py_NewRef(seen->context0);
+    PyObject *context = callback == NULL ? NULL
+                        : task           ? task_context(task)
+                                         : snapshot_show(future->state, &slot);
     PyObject *pair = context ? PyTuple_Pack(2, callback, context) : NULL;
-    if (pair != NULL && future->callback0 == callback) {
-        Py_SETREF(future->context0, Py_NewRef(context));
+    if (pair != NULL && task == NULL && future->callback0 == callback) {
+        /* The same Context when it is asked for again. */
+        compat_set_shared((PyObject *)future, &future->context0,
+                          Py_NewRef(context));
     }
-    Py_DECREF(slot);
-    Py_DECREF(callback);
+    Py_XDECREF(slot);
+    Py_XDECREF(callback);
     return pair;
 }
 
+static PyObject *
+list_of_waiting(FutureObject *future, const Waiting *seen)
+{
+    PyObject *list = PyList_New(0);
+    int err = list == NULL ? -1 : 0;
+    if (err == 0 && (seen->waiter != NULL || seen->callback0 != NULL)) {
+        PyObject *first = pair_of_first(future, seen);
+        err = first == NULL ? -1 : PyList_Append(list, first);
+        Py_XDECREF(first);
+    }
+    if (err == 0 && seen->callbacks != NULL) {
+        err = PyList_SetSlice(list, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX,
+                              seen->callbacks);
+    }
+    if (err < 0) {
+        Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* Leaves the future as it is: another thread may be about to end it. */
 PyObject *
 future_list_callbacks(FutureObject *future)
 {
-    if (future_has_no_callbacks(future)) {
-        Py_RETURN_NONE;
-    }
-    PyObject *list = PyList_New(0);
-    PyObject *first = NULL;
-    if (list == NULL || unlink_waiter(future) < 0) {
-        goto failed;
-    }
-    if (future->callback0 != NULL) {
-        first = pair_of_first(future);
-        if (first == NULL || PyList_Append(list, first) < 0) {
-            goto failed;
-        }
-    }
-    if (future->callbacks != NULL
-        && PyList_SetSlice(list, PY_SSIZE_T_MAX, PY_SSIZE_T_MAX,
-                           future->callbacks)
-               < 0) {
-        goto failed;
-    }
-    Py_XDECREF(first);
+    Waiting seen;
+    bool more;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    more = future->callbacks != NULL;
+    seen = (Waiting){
+        .waiter = (TaskObject *)Py_XNewRef((PyObject *)future->waiter),
+        .callback0 = Py_XNewRef(future->callback0),
+        .context0 = Py_XNewRef(future->context0),
+        /* A copy: whoever adds one must not have to wait for its lock. */
+        .callbacks =
+            more ? PyList_GetSlice(future->callbacks, 0, PY_SSIZE_T_MAX)
+                 : NULL,
+    };
+    Py_END_CRITICAL_SECTION();
+    bool none = seen.waiter == NULL && seen.callback0 == NULL && !more;
+    PyObject *list = more && seen.callbacks == NULL ? NULL
+                     : none                         ? Py_NewRef(Py_None)
+                            : list_of_waiting(future, &seen);
+    Py_XDECREF(seen.waiter);
+    Py_XDECREF(seen.callback0);
+    Py_XDECREF(seen.context0);
+    Py_XDECREF(seen.callbacks);
     return list;
-failed:
-    Py_XDECREF(first);
-    Py_XDECREF(list);
-    return NULL;
 }

@@ -54,10 +54,11 @@ Future_result(FutureObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Future_exception(FutureObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->status == FUTURE_CANCELLED) {
+    FutureState status = future_status(self);
+    if (status == FUTURE_CANCELLED) {
         return future_get_result(self);
     }
-    if (self->status == FUTURE_PENDING) {
+    if (status == FUTURE_PENDING) {
         return future_refuse_pending(self, "Exception is not set.");
     }
     self->log_traceback = false;
@@ -138,14 +139,14 @@ PLATFORM_HOT static PyObject *
 Future_cancelled(FutureObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(self->loop != NULL
-                           && self->status == FUTURE_CANCELLED);
+                           && future_status(self) == FUTURE_CANCELLED);
 }
 
 PLATFORM_HOT static PyObject *
 Future_done(FutureObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(self->loop != NULL
-                           && self->status != FUTURE_PENDING);
+                           && future_status(self) != FUTURE_PENDING);
 }
 
 static PyObject *
@@ -178,7 +179,7 @@ Future_get_state(FutureObject *self, void *Py_UNUSED(closure))
     if (future_check_alive(self) < 0) {
         return NULL;
     }
-    return PyUnicode_InternFromString(names[self->status]);
+    return PyUnicode_InternFromString(names[future_status(self)]);
 }
 
 static PyObject *
@@ -250,7 +251,8 @@ Future_set_cancel_message(FutureObject *self, PyObject *message,
         PyErr_SetString(PyExc_AttributeError, "cannot delete attribute");
         return -1;
     }
-    Py_XSETREF(self->cancel_message, Py_NewRef(message));
+    compat_set_shared((PyObject *)self, &self->cancel_message,
+                      Py_NewRef(message));
     return 0;
 }
 
@@ -329,7 +331,7 @@ PyGetSetDef future_getset[] = {
      (setter)Future_set_blocking, NULL, NULL},
     {"_log_traceback", (getter)Future_get_log_traceback,
      (setter)Future_set_log_traceback, NULL, NULL},
-    {"_cancel_message", member_object, (setter)Future_set_cancel_message, NULL,
+    {"_cancel_message", member_shared, (setter)Future_set_cancel_message, NULL,
      (void *)offsetof(FutureObject, cancel_message)},
     {NULL, NULL, NULL, NULL, NULL},
 };

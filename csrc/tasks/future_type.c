@@ -99,7 +99,7 @@ future_reset(FutureObject *future)
     PyObject *loop = future->loop;
     future->loop = NULL;
     future->engine = NULL;
-    future->status = FUTURE_PENDING;
+    future_set_status(future, FUTURE_PENDING);
     future->log_traceback = false;
     future->blocking = false;
     clear_fields(future);
@@ -154,7 +154,7 @@ future_free(FutureObject *future, FreeList *list)
     PyObject *loop = future->loop;
     future->loop = NULL;
     future->engine = NULL;
-    future->status = FUTURE_PENDING;
+    future_set_status(future, FUTURE_PENDING);
     future->log_traceback = false;
     future->blocking = false;
     if (list != NULL && free_list_has_room(list)) {

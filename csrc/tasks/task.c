@@ -69,7 +69,7 @@ task_context(TaskObject *task)
 static int
 take_name(TaskObject *task, PyObject *name)
 {
-    task->number = ++task->future.state->task_count;
+    task->number = state_count_task(task->future.state);
     if (name == NULL || name == Py_None) {
         return 0;
     }
@@ -122,10 +122,10 @@ finish_eager_start(TaskObject *task, int err)
         task->log_destroy_pending = false;
         return -1;
     }
-    if (task->future.status == FUTURE_PENDING) {
+    if (future_status(&task->future) == FUTURE_PENDING) {
         return registry_add(task);
     }
-    Py_CLEAR(task->coro);
+    compat_set_shared((PyObject *)task, &task->coro, NULL);
     return registry_publish(task);
 }
 
@@ -230,12 +230,12 @@ task_cancel(TaskObject *task, PyObject *message)
         return -1;
     }
     task->future.log_traceback = false;
-    if (task->future.status != FUTURE_PENDING) {
+    if (future_status(&task->future) != FUTURE_PENDING) {
         return 0;
     }
     task->cancel_requests++;
-    if (task->fut_waiter != NULL) {
-        PyObject *awaited = Py_NewRef(task->fut_waiter);
+    PyObject *awaited = compat_get_shared((PyObject *)task, &task->fut_waiter);
+    if (awaited != NULL) {
         int cancelled = cancel_awaited(task, awaited, message);
         Py_DECREF(awaited);
         if (cancelled != 0) {
@@ -243,7 +243,8 @@ task_cancel(TaskObject *task, PyObject *message)
         }
     }
     task->must_cancel = true;
-    Py_XSETREF(task->future.cancel_message, Py_XNewRef(message));
+    compat_set_shared((PyObject *)task, &task->future.cancel_message,
+                      Py_XNewRef(message));
     return 1;
 }
 
@@ -253,8 +254,9 @@ task_cancel_awaited(TaskObject *task)
     if (!task->must_cancel || task->fut_waiter == NULL) {
         return 0;
     }
-    PyObject *awaited = Py_NewRef(task->fut_waiter);
-    PyObject *message = Py_XNewRef(task->future.cancel_message);
+    PyObject *awaited = Py_NewRef(task->fut_waiter); /* ours to set */
+    PyObject *message =
+        compat_get_shared((PyObject *)task, &task->future.cancel_message);
     int cancelled = cancel_awaited(task, awaited, message);
     Py_XDECREF(message);
     Py_DECREF(awaited);

@@ -62,7 +62,7 @@ extern const ReadyOps task_ops;
 
 /* What the task awaits is done: a step in the next turn. Takes nothing over. -1
  * with an exception set. */
-int task_wake(TaskObject *task);
+int task_wake(TaskObject *task, FutureObject *awaited);
 /* The step after a bare yield, the first one, or one that raises `exc` (stolen,
  * NULL for none). */
 int task_step_soon(TaskObject *task, PyObject *exc);

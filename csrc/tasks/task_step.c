@@ -73,9 +73,11 @@ task_returned(TaskObject *task, PyObject *value)
     if (task->must_cancel) {
         /* Cancelled right before it ended. */
         task->must_cancel = false;
-        return future_cancel(&task->future, task->future.cancel_message) < 0
-                   ? -1
-                   : 0;
+        PyObject *message =
+            compat_get_shared((PyObject *)task, &task->future.cancel_message);
+        int cancelled = future_cancel(&task->future, message);
+        Py_XDECREF(message);
+        return cancelled < 0 ? -1 : 0;
     }
     return future_set_result(&task->future, value);
 }
@@ -87,7 +89,8 @@ task_raised(TaskObject *task)
     PyObject *exc = PyErr_GetRaisedException();
     int err;
     if (PyErr_GivenExceptionMatches(exc, state->cancelled_error)) {
-        Py_XSETREF(task->future.cancelled_error, exc);
+        compat_set_shared((PyObject *)task, &task->future.cancelled_error,
+                          exc);
         return future_cancel(&task->future, NULL) < 0 ? -1 : 0;
     }
     err = future_set_exception(&task->future, exc);
@@ -138,7 +141,7 @@ refuse_itself(TaskObject *task)
 static int
 note_awaited(TaskObject *task, PyObject *future)
 {
-    Py_XSETREF(task->fut_waiter, Py_NewRef(future));
+    compat_set_shared((PyObject *)task, &task->fut_waiter, Py_NewRef(future));
     return task->must_cancel ? task_cancel_awaited(task) : 0;
 }
 
@@ -159,7 +162,7 @@ await_ours(TaskObject *task, FutureObject *future)
         return -1;
     }
     int err;
-    if (future->status == FUTURE_PENDING) {
+    if (future_status(future) == FUTURE_PENDING) {
         err = task_await(task, future);
     }
     else { /* done between its yield and now */
@@ -338,7 +341,7 @@ refuse_step(TaskObject *task, PyObject *exc)
 PLATFORM_HOT extern inline int
 task_step(TaskObject *task, PyObject *exc)
 {
-    if (task->future.status != FUTURE_PENDING) {
+    if (future_status(&task->future) != FUTURE_PENDING) {
         return refuse_step(task, exc);
     }
     if (task->must_cancel) {
@@ -347,7 +350,9 @@ task_step(TaskObject *task, PyObject *exc)
             return -1;
         }
     }
-    Py_CLEAR(task->fut_waiter);
+    if (task->fut_waiter != NULL) {
+        compat_set_shared((PyObject *)task, &task->fut_waiter, NULL);
+    }
     if (registry_enter(task) < 0) {
         Py_XDECREF(exc);
         return -1;
@@ -363,7 +368,8 @@ task_outcome(TaskObject *task, PyObject *future)
     PyObject *result;
     if (future_is_ours(task->future.state, future)) {
         FutureObject *ours = (FutureObject *)future;
-        if (ours->status == FUTURE_FINISHED && ours->exception == NULL) {
+        if (future_status(ours) == FUTURE_FINISHED
+            && ours->exception == NULL) {
             return NULL; /* the iterator takes the result */
         }
         result = future_get_result(ours);

@@ -36,7 +36,7 @@ static bool
 is_destroyed_pending(const TaskObject *task)
 {
     return task->log_destroy_pending && task->future.loop != NULL
-           && task->future.status == FUTURE_PENDING;
+           && future_status(&task->future) == FUTURE_PENDING;
 }
 
 PLATFORM_HOT static void
@@ -165,7 +165,7 @@ Task_uncancel(TaskObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Task_get_coro(TaskObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return Py_NewRef(self->coro ? self->coro : Py_None);
+    return member_shared((PyObject *)self, (void *)offsetof(TaskObject, coro));
 }
 
 #if PYAIO_TASK_SHOWS_CONTEXT
@@ -182,11 +182,15 @@ Task_get_context(TaskObject *self, PyObject *Py_UNUSED(ignored))
 static PyObject *
 Task_get_name(TaskObject *self, PyObject *Py_UNUSED(ignored))
 {
+    PyObject *name;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)self);
     if (self->name == NULL) {
         self->name = PyUnicode_FromFormat("Task-%llu",
                                           (unsigned long long)self->number);
     }
-    return Py_XNewRef(self->name);
+    name = Py_XNewRef(self->name);
+    Py_END_CRITICAL_SECTION();
+    return name;
 }
 
 static PyObject *
@@ -197,7 +201,7 @@ Task_set_name(TaskObject *self, PyObject *name)
     if (text == NULL) {
         return NULL;
     }
-    Py_XSETREF(self->name, text);
+    compat_set_shared((PyObject *)self, &self->name, text);
     if (registry_publish(self) < 0) {
         return NULL;
     }
@@ -333,8 +337,8 @@ static PyMethodDef Task_methods[] = {
 };
 
 static PyGetSetDef Task_getset[] = {
-    MEMBER("_coro", object, TaskObject, coro),
-    MEMBER("_fut_waiter", object, TaskObject, fut_waiter),
+    MEMBER("_coro", shared, TaskObject, coro),
+    MEMBER("_fut_waiter", shared, TaskObject, fut_waiter),
     MEMBER("_must_cancel", flag, TaskObject, must_cancel),
     {"_num_cancels_requested", (getter)Task_get_cancel_requests, NULL, NULL,
      NULL},

@@ -92,15 +92,13 @@ step_by_call_soon(TaskObject *task, PyObject *exc)
 }
 
 PLATFORM_RARE static int
-wake_by_call_soon(TaskObject *task)
+wake_by_call_soon(TaskObject *task, FutureObject *awaited)
 {
     PyObject *wakeup = task_wakeup_callable(task);
     PyObject *context = wakeup ? task_context(task) : NULL;
-    PyObject *awaited = Py_XNewRef(task->fut_waiter);
-    int err = context
-                  ? future_call_soon(&task->future, wakeup, awaited, context)
-                  : -1;
-    Py_XDECREF(awaited);
+    int err = context ? future_call_soon(&task->future, wakeup,
+                                         (PyObject *)awaited, context)
+                      : -1;
     Py_XDECREF(wakeup);
     return err;
 }
@@ -116,14 +114,14 @@ task_push(TaskObject *task)
 }
 
 PLATFORM_HOT extern inline int
-task_wake(TaskObject *task)
+task_wake(TaskObject *task, FutureObject *awaited)
 {
     int direct = task_is_direct(task);
     if (direct > 0) {
         task_push(task);
         return 0;
     }
-    return direct < 0 ? -1 : wake_by_call_soon(task);
+    return direct < 0 ? -1 : wake_by_call_soon(task, awaited);
 }
 
 PLATFORM_HOT extern inline int
@@ -156,8 +154,15 @@ PLATFORM_HOT int
 task_await(TaskObject *task, FutureObject *future)
 {
     int direct = task_is_direct(task);
-    if (direct > 0 && future_has_no_callbacks(future)) {
+    bool linked = false;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    if (direct > 0 && future_has_no_callbacks(future)
+        && future_status(future) == FUTURE_PENDING) {
         future->waiter = (TaskObject *)Py_NewRef((PyObject *)task);
+        linked = true;
+    }
+    Py_END_CRITICAL_SECTION();
+    if (linked) {
         return 0;
     }
     return direct < 0 ? -1 : task_await_by_callback(task, future);
