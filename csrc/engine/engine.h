@@ -98,6 +98,7 @@ struct Engine {
     /* What the last entry has left for its like to take over (a current task,
      * tasks/registry_sets.c), undone before anything else runs; or NULL. */
     void (*leave_last)(Engine *engine);
+    const void *last;  /* whose it is */
     PyObject *entered; /* owned: its Context (engine/succession.h); or NULL */
     PyObject *current_handle; /* debug mode: what runs; may be NULL */
 

@@ -16,8 +16,11 @@ may_stay(const TaskObject *task)
 {
     const Engine *engine = task->future.engine;
     const ReadyEntry *next = engine == NULL ? NULL : engine->ready.head;
+    /* Who else holds it may be another thread, and let go of it. */
+    bool may_die =
+        PYAIO_FREE_THREADED && future_status(&task->future) != FUTURE_PENDING;
     return next != NULL && next->ops == &task_ops && !engine->stopping
-           && Py_REFCNT(task) > 2;
+           && Py_REFCNT(task) > 2 && !may_die;
 }
 
 static int
@@ -38,6 +41,9 @@ registry_enter(TaskObject *task)
     Engine *engine = future->engine;
     if (engine != NULL && engine->leave_last != NULL) {
         engine->leave_last = NULL;
+        if (engine->last == task) {
+            return 0; /* it is still there */
+        }
     }
     else {
         PyObject *current = PyDict_GetItemWithError(tasks, future->loop);
@@ -58,6 +64,7 @@ registry_leave(TaskObject *task)
     PyObject *raised = PyErr_Occurred() ? PyErr_GetRaisedException() : NULL;
     if (raised == NULL && may_stay(task)) {
         future->engine->leave_last = registry_end_run;
+        future->engine->last = task;
         return;
     }
     if (PyDict_DelItem(future->state->current_tasks, future->loop) < 0) {
@@ -107,6 +114,21 @@ registry_swap(ModuleState *state, PyObject *loop, PyObject *task)
 
 /* ---- all tasks ---- */
 
+#define LOOK_NS 50000 /* to go through some hundred tasks */
+
+/* asyncio.all_tasks() of another thread begins anew when the set has changed under it,
+ * a thousand times and then fails; so new tasks come slowly while somebody looks. */
+static void
+let_others_look(const ModuleState *state)
+{
+    if (PYAIO_FREE_THREADED
+        && PySet_GET_SIZE(state->all_tasks_iterating) > 0) {
+        Py_BEGIN_ALLOW_THREADS
+        platform_sleep_ns(LOOK_NS);
+        Py_END_ALLOW_THREADS
+    }
+}
+
 /* WeakSet.add() without its Python code: a weak reference with the set's own
  * callback, in the set's own data. */
 PLATFORM_HOT int
@@ -116,6 +138,7 @@ registry_add(TaskObject *task)
     if (task->registration != NULL) {
         return 0;
     }
+    let_others_look(state);
     PyObject *entry =
         PyWeakref_NewRef((PyObject *)task, state->all_tasks_remove);
     if (entry == NULL || PySet_Add(state->all_tasks_data, entry) < 0) {
@@ -137,7 +160,11 @@ registry_forget(TaskObject *task)
     }
     task->registration = NULL;
     ModuleState *state = module_state_of_dying((PyObject *)task);
-    if (state != NULL && state->all_tasks_data != NULL
+    /* The set may compare the entry with others, which asks a weak reference for what
+     * it refers to; without a GIL one that was finalized can be had again by that. */
+    bool may_ask =
+        !PYAIO_FREE_THREADED || !PyObject_GC_IsFinalized((PyObject *)task);
+    if (state != NULL && state->all_tasks_data != NULL && may_ask
         && PySet_GET_SIZE(state->all_tasks_iterating) == 0
         && PySet_Discard(state->all_tasks_data, entry) < 0) {
         PyErr_Clear();
