@@ -154,7 +154,8 @@ watcher_subject(ReadyEntry *entry)
     }
     PyObject *subject = watcher->ops->subject != NULL
                             ? watcher->ops->subject(watcher)
-                            : watcher->owner;
+                        : watcher_is_held(watcher) ? watcher->owner
+                                                   : Py_None;
     return Py_NewRef(subject);
 }
 
@@ -294,13 +295,16 @@ watcher_set(FdWatcher *watcher, int interest)
     }
     bool held = watcher_is_held(watcher);
     int before = watcher->interest;
+    Py_INCREF(watcher->owner); /* before the collector can count on it */
     watcher->interest = interest;
-    if (backend_update(watcher) < 0) {
+    int err = backend_update(watcher);
+    if (err < 0) {
         watcher->interest = before;
-        return -1;
     }
+    PyObject *owner = watcher->owner;
     hold_owner(watcher, held);
-    return 0;
+    Py_DECREF(owner);
+    return err;
 }
 
 void

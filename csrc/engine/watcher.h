@@ -27,8 +27,11 @@ typedef struct WatcherOps {
      * the fd. */
     int (*displace)(FdWatcher *watcher);
     /* Who runs, for debug mode's report of slow callbacks: borrowed. NULL
-     * stands for the owner. */
+     * stands for the owner while that is held, or for nobody. */
     PyObject *(*subject)(FdWatcher *watcher);
+    /* The socket or file that would close the fd by itself: borrowed, may be NULL. For
+     * net/transport.c. */
+    PyObject *(*file)(FdWatcher *watcher);
 } WatcherOps;
 
 struct FdWatcher {

@@ -23,9 +23,16 @@ datagram_on_ready(FdWatcher *watcher, int events)
     return err;
 }
 
+static PyObject *
+owner_file(FdWatcher *watcher)
+{
+    return ((DatagramObject *)watcher->owner)->sock;
+}
+
 static const WatcherOps datagram_watcher_ops = {
     .on_ready = datagram_on_ready,
     .displace = transport_displace,
+    .file = owner_file,
 };
 
 /* ---- the start ---- */

@@ -50,7 +50,11 @@ Datagram_sendto(DatagramObject *self, PyObject *const *args, Py_ssize_t nargs,
     if (sendto_arguments(args, nargs, kwnames, values) < 0) {
         return NULL;
     }
-    return none_or_null(datagram_sendto(self, values[0], values[1]));
+    int err;
+    ENGINE_BEGIN(self->engine);
+    err = datagram_sendto(self, values[0], values[1]);
+    ENGINE_END();
+    return none_or_null(err);
 }
 
 static PyObject *
@@ -61,8 +65,8 @@ Datagram_get_write_buffer_size(DatagramObject *self,
 }
 
 static PyObject *
-Datagram_set_write_buffer_limits(DatagramObject *self, PyObject *args,
-                                 PyObject *kwargs)
+set_write_buffer_limits_inside(DatagramObject *self, PyObject *args,
+                               PyObject *kwargs)
 {
     if (flow_set_limits(&self->flow, args, kwargs) < 0) {
         return NULL;
@@ -70,18 +74,33 @@ Datagram_set_write_buffer_limits(DatagramObject *self, PyObject *args,
     return none_or_null(datagram_flow_pause(self));
 }
 
+TRANSPORT_VISIT_KEYWORDS(DatagramObject, Datagram_set_write_buffer_limits,
+                         set_write_buffer_limits_inside)
+
 /* ---- the end ---- */
+
+static int
+close_datagram(PyObject *self)
+{
+    return datagram_close((DatagramObject *)self);
+}
 
 static PyObject *
 Datagram_close(DatagramObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_null(datagram_close(self));
+    return transport_close(self, close_datagram);
+}
+
+static int
+abort_datagram(PyObject *self)
+{
+    return datagram_force_close((DatagramObject *)self, Py_None);
 }
 
 static PyObject *
 Datagram_abort(DatagramObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_null(datagram_force_close(self, Py_None));
+    return transport_close(self, abort_datagram);
 }
 
 static PyObject *
@@ -102,7 +121,7 @@ Datagram__start(DatagramObject *self, PyObject *waiter)
 /* ---- what is known of the socket ---- */
 
 static PyObject *
-Datagram_get_extra_info(DatagramObject *self, PyObject *args, PyObject *kwargs)
+get_extra_info_inside(DatagramObject *self, PyObject *args, PyObject *kwargs)
 {
     PyObject *name, *fallback;
     if (transport_info_arguments(args, kwargs, &name, &fallback) < 0) {
@@ -110,6 +129,9 @@ Datagram_get_extra_info(DatagramObject *self, PyObject *args, PyObject *kwargs)
     }
     return transport_info(self->extra, name, fallback);
 }
+
+TRANSPORT_VISIT_KEYWORDS(DatagramObject, Datagram_get_extra_info,
+                         get_extra_info_inside)
 
 static PyObject *
 Datagram_repr(DatagramObject *self)
@@ -172,7 +194,7 @@ static void
 Datagram_finalize(DatagramObject *self)
 {
     if (self->sock != NULL) {
-        transport_finalize((PyObject *)self, end_unclosed);
+        transport_finalize((PyObject *)self, self->sock, end_unclosed);
     }
 }
 

@@ -45,9 +45,16 @@ pipe_on_ready(FdWatcher *watcher, int events)
     return err;
 }
 
+static PyObject *
+owner_file(FdWatcher *watcher)
+{
+    return ((PipeObject *)watcher->owner)->pipe;
+}
+
 static const WatcherOps pipe_watcher_ops = {
     .on_ready = pipe_on_ready,
     .displace = transport_displace,
+    .file = owner_file,
 };
 
 /* ---- the start ---- */

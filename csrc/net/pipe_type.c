@@ -6,14 +6,20 @@
 
 /* ---- of both ends ---- */
 
-static PyObject *
-Pipe_close(PipeObject *self, PyObject *Py_UNUSED(ignored))
+static int
+close_pipe(PyObject *self)
 {
-    return none_or_null(pipe_close(self));
+    return pipe_close((PipeObject *)self);
 }
 
 static PyObject *
-Pipe_get_extra_info(PipeObject *self, PyObject *args, PyObject *kwargs)
+Pipe_close(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return transport_close(self, close_pipe);
+}
+
+static PyObject *
+get_extra_info_inside(PipeObject *self, PyObject *args, PyObject *kwargs)
 {
     PyObject *name, *fallback;
     /* Whoever asks for the pipe may write to it. */
@@ -23,6 +29,9 @@ Pipe_get_extra_info(PipeObject *self, PyObject *args, PyObject *kwargs)
     }
     return transport_info(self->extra, name, fallback);
 }
+
+TRANSPORT_VISIT_KEYWORDS(PipeObject, Pipe_get_extra_info,
+                         get_extra_info_inside)
 
 static PyObject *
 Pipe__start(PipeObject *self, PyObject *waiter)
@@ -69,7 +78,13 @@ Pipe_write(PipeObject *self, PyObject *const *args, Py_ssize_t nargs,
            PyObject *kwnames)
 {
     PyObject *data = method_argument("write", "data", args, nargs, kwnames);
-    return data ? none_or_null(pipe_write(self, data)) : NULL;
+    int err = -1;
+    if (data != NULL) {
+        ENGINE_BEGIN(self->engine);
+        err = pipe_write(self, data);
+        ENGINE_END();
+    }
+    return none_or_null(err);
 }
 
 static PyObject *
@@ -78,17 +93,21 @@ Pipe_can_write_eof(PipeObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
     Py_RETURN_TRUE;
 }
 
-static PyObject *
-Pipe_abort(PipeObject *self, PyObject *Py_UNUSED(ignored))
+static int
+abort_pipe(PyObject *self)
 {
-    if (pipe_send_gathered(self) < 0) {
-        return NULL;
-    }
-    return none_or_null(pipe_force_close(self, Py_None));
+    PipeObject *pipe = (PipeObject *)self;
+    return pipe_send_gathered(pipe) < 0 ? -1 : pipe_force_close(pipe, Py_None);
 }
 
 static PyObject *
-Pipe_get_write_buffer_size(PipeObject *self, PyObject *Py_UNUSED(ignored))
+Pipe_abort(PipeObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return transport_close(self, abort_pipe);
+}
+
+static PyObject *
+get_write_buffer_size_inside(PipeObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (pipe_send_gathered(self) < 0) {
         return NULL;
@@ -96,9 +115,12 @@ Pipe_get_write_buffer_size(PipeObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromSize_t(self->queue.size);
 }
 
+TRANSPORT_VISIT(PipeObject, Pipe_get_write_buffer_size,
+                get_write_buffer_size_inside, PyObject *)
+
 static PyObject *
-Pipe_set_write_buffer_limits(PipeObject *self, PyObject *args,
-                             PyObject *kwargs)
+set_write_buffer_limits_inside(PipeObject *self, PyObject *args,
+                               PyObject *kwargs)
 {
     if (flow_set_limits(&self->flow, args, kwargs) < 0
         || pipe_send_gathered(self) < 0) {
@@ -106,6 +128,9 @@ Pipe_set_write_buffer_limits(PipeObject *self, PyObject *args,
     }
     return none_or_null(pipe_flow_pause(self));
 }
+
+TRANSPORT_VISIT_KEYWORDS(PipeObject, Pipe_set_write_buffer_limits,
+                         set_write_buffer_limits_inside)
 
 /* ---- private attributes that libraries read ---- */
 
@@ -184,7 +209,7 @@ static void
 Pipe_finalize(PipeObject *self)
 {
     if (self->pipe != NULL) {
-        transport_finalize((PyObject *)self, end_unclosed);
+        transport_finalize((PyObject *)self, self->pipe, end_unclosed);
     }
 }
 

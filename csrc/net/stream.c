@@ -28,9 +28,16 @@ stream_on_ready(FdWatcher *watcher, int events)
     return err;
 }
 
+static PyObject *
+owner_file(FdWatcher *watcher)
+{
+    return ((StreamObject *)watcher->owner)->sock;
+}
+
 static const WatcherOps stream_watcher_ops = {
     .on_ready = stream_on_ready,
     .displace = transport_displace,
+    .file = owner_file,
 };
 
 /* ---- the start ---- */

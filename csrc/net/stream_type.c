@@ -19,7 +19,13 @@ Stream_write(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
              PyObject *kwnames)
 {
     PyObject *data = method_argument("write", "data", args, nargs, kwnames);
-    return data ? none_or_null(stream_write_object(self, data)) : NULL;
+    int err = -1;
+    if (data != NULL) {
+        ENGINE_BEGIN(self->engine);
+        err = stream_write_object(self, data);
+        ENGINE_END();
+    }
+    return none_or_null(err);
 }
 
 static PyObject *
@@ -28,13 +34,23 @@ Stream_writelines(StreamObject *self, PyObject *const *args, Py_ssize_t nargs,
 {
     PyObject *lines =
         method_argument("writelines", "list_of_data", args, nargs, kwnames);
-    return lines ? none_or_null(stream_write_lines(self, lines)) : NULL;
+    int err = -1;
+    if (lines != NULL) {
+        ENGINE_BEGIN(self->engine);
+        err = stream_write_lines(self, lines);
+        ENGINE_END();
+    }
+    return none_or_null(err);
 }
 
 static PyObject *
 Stream_write_eof(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_null(stream_write_eof(self));
+    int err;
+    ENGINE_BEGIN(self->engine);
+    err = stream_write_eof(self);
+    ENGINE_END();
+    return none_or_null(err);
 }
 
 static PyObject *
@@ -44,28 +60,44 @@ Stream_can_write_eof(StreamObject *Py_UNUSED(self),
     Py_RETURN_TRUE;
 }
 
+static int
+close_stream(PyObject *self)
+{
+    return stream_close((StreamObject *)self);
+}
+
 static PyObject *
 Stream_close(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
-    return none_or_null(stream_close(self));
+    return transport_close(self, close_stream);
+}
+
+static int
+abort_stream(PyObject *self)
+{
+    StreamObject *stream = (StreamObject *)self;
+    return stream_send_gathered(stream) < 0
+               ? -1
+               : stream_force_close(stream, Py_None);
 }
 
 static PyObject *
 Stream_abort(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
-    if (stream_send_gathered(self) < 0) {
-        return NULL;
-    }
-    return none_or_null(stream_force_close(self, Py_None));
+    return transport_close(self, abort_stream);
 }
 
 static PyObject *
 Stream__force_close(StreamObject *self, PyObject *exc)
 {
-    if (stream_send_gathered(self) < 0) {
-        return NULL;
+    int err;
+    ENGINE_BEGIN(self->engine);
+    err = stream_send_gathered(self);
+    if (err == 0) {
+        err = stream_force_close(self, exc);
     }
-    return none_or_null(stream_force_close(self, exc));
+    ENGINE_END();
+    return none_or_null(err);
 }
 
 static PyObject *
@@ -74,15 +106,22 @@ Stream_set_protocol(StreamObject *self, PyObject *const *args,
 {
     PyObject *protocol =
         method_argument("set_protocol", "protocol", args, nargs, kwnames);
-    /* Who has written too much is the one to be paused. */
-    if (protocol == NULL || stream_send_gathered(self) < 0) {
+    if (protocol == NULL) {
         return NULL;
     }
-    return none_or_null(stream_set_protocol(self, protocol));
+    int err;
+    ENGINE_BEGIN(self->engine);
+    /* Who has written too much is the one to be paused. */
+    err = stream_send_gathered(self);
+    if (err == 0) {
+        err = stream_set_protocol(self, protocol);
+    }
+    ENGINE_END();
+    return none_or_null(err);
 }
 
 static PyObject *
-Stream_get_extra_info(StreamObject *self, PyObject *args, PyObject *kwargs)
+get_extra_info_inside(StreamObject *self, PyObject *args, PyObject *kwargs)
 {
     PyObject *name, *fallback;
     if (transport_info_arguments(args, kwargs, &name, &fallback) < 0) {
@@ -95,8 +134,11 @@ Stream_get_extra_info(StreamObject *self, PyObject *args, PyObject *kwargs)
     return stream_get_extra(self, name, fallback);
 }
 
+TRANSPORT_VISIT_KEYWORDS(StreamObject, Stream_get_extra_info,
+                         get_extra_info_inside)
+
 static PyObject *
-Stream_get_write_buffer_size(StreamObject *self, PyObject *Py_UNUSED(ignored))
+get_write_buffer_size_inside(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (stream_send_gathered(self) < 0) {
         return NULL;
@@ -104,8 +146,11 @@ Stream_get_write_buffer_size(StreamObject *self, PyObject *Py_UNUSED(ignored))
     return PyLong_FromSize_t(self->queue.size);
 }
 
+TRANSPORT_VISIT(StreamObject, Stream_get_write_buffer_size,
+                get_write_buffer_size_inside, PyObject *)
+
 static PyObject *
-Stream_set_write_buffer_limits(StreamObject *self, PyObject *args,
+set_write_buffer_limits_inside(StreamObject *self, PyObject *args,
                                PyObject *kwargs)
 {
     if (flow_set_limits(&self->flow, args, kwargs) < 0
@@ -115,8 +160,11 @@ Stream_set_write_buffer_limits(StreamObject *self, PyObject *args,
     return none_or_null(stream_flow_pause(self));
 }
 
+TRANSPORT_VISIT_KEYWORDS(StreamObject, Stream_set_write_buffer_limits,
+                         set_write_buffer_limits_inside)
+
 static PyObject *
-Stream__make_empty_waiter(StreamObject *self, PyObject *Py_UNUSED(ignored))
+make_empty_waiter_inside(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
     if (self->empty_waiter != NULL) {
         PyErr_SetString(PyExc_RuntimeError, "Empty waiter is already set");
@@ -143,17 +191,23 @@ Stream__make_empty_waiter(StreamObject *self, PyObject *Py_UNUSED(ignored))
     return waiter;
 }
 
+TRANSPORT_VISIT(StreamObject, Stream__make_empty_waiter,
+                make_empty_waiter_inside, PyObject *)
+
 static PyObject *
-Stream__reset_empty_waiter(StreamObject *self, PyObject *Py_UNUSED(ignored))
+reset_empty_waiter_inside(StreamObject *self, PyObject *Py_UNUSED(ignored))
 {
     Py_CLEAR(self->empty_waiter);
     Py_RETURN_NONE;
 }
 
+TRANSPORT_VISIT(StreamObject, Stream__reset_empty_waiter,
+                reset_empty_waiter_inside, PyObject *)
+
 /* ---- private attributes that asyncio and libraries read ---- */
 
 static PyObject *
-Stream_get_sock(StreamObject *self, void *Py_UNUSED(closure))
+get_sock_inside(StreamObject *self, void *Py_UNUSED(closure))
 {
     if (self->finished) {
         Py_RETURN_NONE;
@@ -168,9 +222,11 @@ Stream_get_sock(StreamObject *self, void *Py_UNUSED(closure))
     return or_none(self->sock);
 }
 
+TRANSPORT_VISIT(StreamObject, Stream_get_sock, get_sock_inside, void *)
+
 /* All that get_extra_info() knows, as asyncio has it from the start. */
 static PyObject *
-Stream_get_extra(StreamObject *self, void *Py_UNUSED(closure))
+get_extra_inside(StreamObject *self, void *Py_UNUSED(closure))
 {
     ModuleState *state = self->engine->state;
     PyObject *names[] = {STATE_NAME(state, socket),
@@ -185,6 +241,8 @@ Stream_get_extra(StreamObject *self, void *Py_UNUSED(closure))
     }
     return Py_NewRef(self->extra);
 }
+
+TRANSPORT_VISIT(StreamObject, Stream_get_extra, get_extra_inside, void *)
 
 static PyObject *
 Stream_get_loop(StreamObject *self, void *Py_UNUSED(closure))
@@ -251,7 +309,7 @@ static void
 Stream_finalize(StreamObject *self)
 {
     if (!self->finished) {
-        transport_finalize((PyObject *)self, end_unclosed);
+        transport_finalize((PyObject *)self, self->sock, end_unclosed);
     }
 }
 

@@ -104,7 +104,7 @@ int
 transport_displace(FdWatcher *watcher)
 {
     Transport *self = (Transport *)watcher->owner;
-    if (!self->closing) {
+    if (!transport_lets_go(self)) {
         PyErr_Format(PyExc_RuntimeError,
                      "File descriptor %d is used by transport %R", watcher->fd,
                      self);

@@ -12,7 +12,7 @@
 
 /* Room for the fields of asyncio's _FlowControlMixin, the Transport that its
  * sendfile() insists on: 56 bytes in 3.11 to 3.13. Ours win over them. */
-#define TRANSPORT_BASE_SIZE 64
+#define TRANSPORT_BASE_SIZE (48 + sizeof(PyObject))
 
 #define TRANSPORT_HEAD                                                        \
     union {                                                                   \
@@ -29,9 +29,10 @@
     int fd;                  /* as it was when it has been closed */          \
     bool reading;            /* asks for read events */                       \
     bool write_armed;        /* asks for write events */                      \
-    bool closing;    /* nothing more is read or written but the queue */      \
-    bool paused;     /* pause_reading() */                                    \
-    Flow flow;       /* of the bytes that are queued */                       \
+    bool closing; /* nothing more is read or written but the queue */         \
+    bool paused;  /* pause_reading() */                                       \
+    COMPAT_ATOMIC(bool) forsaken; /* another thread's collector closes it */  \
+    Flow flow;                    /* of the bytes that are queued */          \
     PyObject *extra; /* owned dict of get_extra_info(), or NULL */            \
     PyObject *dict;  /* owned __dict__, or NULL */                            \
     PyObject *weakrefs
@@ -67,6 +68,19 @@ transport_update_watch(Transport *self)
                         | (self->write_armed ? WATCH_WRITE : 0));
     }
 }
+/* Whether the fd of one that is watched may be another file's by now: it closes, or another
+ * thread's collector has finalized it or its file, and the loop has not heard of it. */
+static inline bool
+transport_lets_go(Transport *self)
+{
+    if (self->closing || self->forsaken) {
+        return true;
+    }
+    PyObject *file = self->watcher->ops->file(self->watcher);
+    return PyObject_GC_IsFinalized((PyObject *)self)
+           || (file != NULL && PyObject_GC_IsFinalized(file));
+}
+
 /* From here on flow control calls the protocol in the context of who writes now.
  * *before gets the one that was kept, owned: to be dropped last, which may call the
  * program. -1 with an exception set. */
@@ -133,6 +147,31 @@ int transport_keep_first(PyObject *first, int err);
             "Set at how many bytes writing is paused and resumed.\n\n"        \
             "ValueError unless high >= low >= 0.")
 
+/* Defines a method or getter that another thread may call: `inside`, of the same
+ * parameters, between ENGINE_BEGIN() and ENGINE_END(). */
+#define TRANSPORT_VISIT(type, name, inside, argument)                         \
+    static PyObject *name(type *self, argument given)                         \
+    {                                                                         \
+        PyObject *result;                                                     \
+        ENGINE_BEGIN(self->engine);                                           \
+        result = inside(self, given);                                         \
+        ENGINE_END();                                                         \
+        return result;                                                        \
+    }
+#define TRANSPORT_VISIT_KEYWORDS(type, name, inside)                          \
+    static PyObject *name(type *self, PyObject *args, PyObject *kwargs)       \
+    {                                                                         \
+        PyObject *result;                                                     \
+        ENGINE_BEGIN(self->engine);                                           \
+        result = inside(self, args, kwargs);                                  \
+        ENGINE_END();                                                         \
+        return result;                                                        \
+    }
+
+/* close() and abort(): what `close` does. While another thread turns the loop it is done
+ * there, soon: here may be the collector, in the middle of anything. */
+PyObject *transport_close(void *transport, int (*close)(PyObject *));
+
 PyObject *Transport_is_closing(Transport *self, PyObject *ignored);
 PyObject *Transport_get_protocol(Transport *self, PyObject *ignored);
 PyObject *Transport_set_protocol(Transport *self, PyObject *args,
@@ -170,8 +209,10 @@ PyObject *transport_repr(Transport *self, bool closed, size_t queued);
  * without a look whether it is there is left to the dealloc: loop and contexts. */
 int transport_traverse(Transport *self, visitproc visit, void *arg);
 void transport_clear(Transport *self);
-/* For tp_finalize, where nobody has closed it: says so, and closes. */
-void transport_finalize(PyObject *transport, int (*close)(PyObject *));
+/* For tp_finalize, where nobody has closed it: says so, and closes. `file`, borrowed: what
+ * would close the fd by itself, or NULL. */
+void transport_finalize(PyObject *transport, PyObject *file,
+                        int (*close)(PyObject *));
 /* For tp_dealloc. After tp_clear, `release` lets go of what that has left. */
 void transport_dealloc(PyObject *transport, void (*release)(PyObject *));
 

@@ -17,7 +17,11 @@ Transport_is_closing(Transport *self, PyObject *Py_UNUSED(ignored))
 PyObject *
 Transport_get_protocol(Transport *self, PyObject *Py_UNUSED(ignored))
 {
-    return or_none(self->protocol);
+    PyObject *protocol;
+    ENGINE_BEGIN(self->engine);
+    protocol = or_none(self->protocol);
+    ENGINE_END();
+    return protocol;
 }
 
 PyObject *
@@ -29,7 +33,12 @@ Transport_set_protocol(Transport *self, PyObject *args, PyObject *kwargs)
                                      &protocol)) {
         return NULL;
     }
-    Py_XSETREF(self->protocol, Py_NewRef(protocol));
+    PyObject *before;
+    ENGINE_BEGIN(self->engine);
+    before = self->protocol;
+    self->protocol = Py_NewRef(protocol);
+    ENGINE_END();
+    Py_XDECREF(before);
     Py_RETURN_NONE;
 }
 
@@ -58,16 +67,29 @@ Transport_pause_reading(Transport *self, PyObject *Py_UNUSED(ignored))
     if (!is_reading(self)) {
         Py_RETURN_NONE;
     }
-    self->paused = true;
-    self->reading = false;
-    transport_update_watch(self);
-    return log_and_return(self, "%r pauses reading");
+    bool still;
+    ENGINE_BEGIN(self->engine);
+    still = is_reading(self); /* the loop may have had a turn before */
+    if (still) {
+        self->paused = true;
+        self->reading = false;
+        transport_update_watch(self);
+    }
+    ENGINE_END();
+    return still ? log_and_return(self, "%r pauses reading")
+                 : Py_NewRef(Py_None);
+}
+
+static inline bool
+may_resume(const Transport *self)
+{
+    return self->paused && !self->closing;
 }
 
 PyObject *
 Transport_resume_reading(Transport *self, PyObject *Py_UNUSED(ignored))
 {
-    if (self->closing || !self->paused) {
+    if (!may_resume(self)) {
         Py_RETURN_NONE;
     }
     /* From here on reads call the protocol in the context of who resumed. */
@@ -75,13 +97,21 @@ Transport_resume_reading(Transport *self, PyObject *Py_UNUSED(ignored))
     if (context == NULL) {
         return NULL;
     }
-    PyObject *before = self->context;
-    self->context = context;
-    self->paused = false;
-    self->reading = true;
-    transport_update_watch(self);
-    Py_DECREF(before); /* may call the program: last */
-    return log_and_return(self, "%r resumes reading");
+    PyObject *dropped = context;
+    bool still;
+    ENGINE_BEGIN(self->engine);
+    still = may_resume(self);
+    if (still) {
+        dropped = self->context;
+        self->context = context;
+        self->paused = false;
+        self->reading = true;
+        transport_update_watch(self);
+    }
+    ENGINE_END();
+    Py_DECREF(dropped); /* may call the program: last */
+    return still ? log_and_return(self, "%r resumes reading")
+                 : Py_NewRef(Py_None);
 }
 
 PyObject *
@@ -97,6 +127,27 @@ PyMemberDef Transport_members[] = {
      NULL},
     {NULL, 0, 0, 0, NULL},
 };
+
+static int
+close_in(Engine *engine, PyObject *transport, int (*close)(PyObject *))
+{
+    int err;
+    (void)engine;
+    ENGINE_BEGIN(engine);
+    err = close(transport);
+    ENGINE_END();
+    return err;
+}
+
+PyObject *
+transport_close(void *transport, int (*close)(PyObject *))
+{
+    Engine *engine = ((Transport *)transport)->engine;
+    if (engine_is_away(engine) && inbox_send_home(engine, transport, close)) {
+        Py_RETURN_NONE;
+    }
+    return none_or_null(close_in(engine, transport, close));
+}
 
 /* ---- what is known of it ---- */
 
@@ -178,15 +229,46 @@ transport_clear(Transport *self)
     Py_CLEAR(self->dict);
 }
 
-void
-transport_finalize(PyObject *transport, int (*close)(PyObject *))
+/* Here, where the collector finalizes the file, too, if that is garbage as well: of two
+ * threads that close one at once, one would raise. */
+static void
+close_file(PyObject *file)
 {
+    Py_INCREF(file);
+    PyObject *result = PyObject_CallMethod(file, "close", NULL);
+    if (result == NULL) {
+        report_unraisable("an unclosed transport");
+    }
+    Py_XDECREF(result);
+    Py_DECREF(file);
+}
+
+/* What another thread's collector has found is closed at home. */
+static bool
+end_at_home(Transport *self, PyObject *file, int (*close)(PyObject *))
+{
+    if (!engine_is_away(self->engine)) {
+        return false;
+    }
+    self->forsaken = true; /* before: the loop may get the number at once */
+    if (file != NULL) {
+        close_file(file);
+    }
+    return inbox_send_home(self->engine, (PyObject *)self, close);
+}
+
+void
+transport_finalize(PyObject *transport, PyObject *file,
+                   int (*close)(PyObject *))
+{
+    Engine *engine = ((Transport *)transport)->engine;
     PyObject *raised = PyErr_GetRaisedException();
     if (PyErr_ResourceWarning(transport, 1, "unclosed transport %R", transport)
         < 0) {
         report_unraisable("an unclosed transport");
     }
-    if (close(transport) < 0) {
+    if (!end_at_home((Transport *)transport, file, close)
+        && close_in(engine, transport, close) < 0) {
         report_unraisable("an unclosed transport");
     }
     if (raised != NULL) {
