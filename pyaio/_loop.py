@@ -231,9 +231,7 @@ class Loop(_core.Loop, SelectorEventLoop):
     def _ensure_fd_no_transport(self, fd: Any) -> None:
         super()._ensure_fd_no_transport(fd)
         fileno = fd if isinstance(fd, int) else int(fd.fileno())
-        transport = self._transport_of(fileno) if fileno >= 0 else None
-        if transport is not None and not transport.is_closing():
-            raise RuntimeError(f"File descriptor {fd!r} is used by transport {transport!r}")
+        self._check_no_transport(fileno, fd)
 
     def _make_ssl_transport(
         self,

@@ -30,4 +30,26 @@ int loop_timer_seconds(PyObject *when, double *seconds);
 
 int loop_setup(PyObject *module, ModuleState *state);
 
+/* Defines Loop_name_visit(), which the tables have: Loop_name() between ENGINE_BEGIN()
+ * and ENGINE_END(). */
+#define VISIT(name, parameters, arguments)                                    \
+    static PyObject *Loop_##name##_visit parameters                           \
+    {                                                                         \
+        PyObject *result;                                                     \
+        ENGINE_BEGIN(&self->engine);                                          \
+        result = Loop_##name arguments;                                       \
+        ENGINE_END();                                                         \
+        return result;                                                        \
+    }
+#define VISIT_ONE(name)                                                       \
+    VISIT(name, (LoopObject * self, PyObject * arg), (self, arg))
+#define VISIT_FASTCALL(name)                                                  \
+    VISIT(name,                                                               \
+          (LoopObject * self, PyObject *const *args, Py_ssize_t nargs,        \
+           PyObject *kwnames),                                                \
+          (self, args, nargs, kwnames))
+#define VISIT_KEYWORDS(name)                                                  \
+    VISIT(name, (LoopObject * self, PyObject * args, PyObject * kwargs),      \
+          (self, args, kwargs))
+
 #endif

@@ -163,25 +163,42 @@ Loop__watched_events(LoopObject *self, PyObject *fileobj)
 
 /* ---- streams and listeners ---- */
 
-static PyObject *
-Loop__transport_of(LoopObject *self, PyObject *fileobj)
+/* The open transport that has the fd, or NULL. Borrowed, and not to be held: where it is
+ * not held by its watcher, another thread may be about to let it go. Its memory is there
+ * as long as the watcher is open. */
+static Transport *
+transport_of(const Engine *engine, const FdWatcher *watcher)
 {
-    int fd = fd_of(fileobj);
-    if (fd < 0) {
-        if (!PyErr_ExceptionMatches(PyExc_OverflowError)) {
-            return NULL;
-        }
-        PyErr_Clear(); /* the caller goes on with it, and is told then */
-        Py_RETURN_NONE;
+    const ModuleState *state = engine->state;
+    bool found = watcher != NULL
+                 && (Py_IS_TYPE(watcher->owner, state->stream_type)
+                     || Py_IS_TYPE(watcher->owner, state->datagram_type)
+                     || Py_IS_TYPE(watcher->owner, state->read_pipe_type)
+                     || Py_IS_TYPE(watcher->owner, state->write_pipe_type));
+    Transport *transport = found ? (Transport *)watcher->owner : NULL;
+    return found && !transport_lets_go(transport) ? transport : NULL;
+}
+
+static PyObject *
+Loop__check_no_transport(LoopObject *self, PyObject *args)
+{
+    PyObject *number, *fileobj;
+    if (!PyArg_ParseTuple(args, "O!O:_check_no_transport", &PyLong_Type,
+                          &number, &fileobj)) {
+        return NULL;
     }
-    FdWatcher *watcher = watcher_find(&self->engine, fd);
-    ModuleState *state = self->engine.state;
-    if (watcher != NULL
-        && (Py_IS_TYPE(watcher->owner, state->stream_type)
-            || Py_IS_TYPE(watcher->owner, state->datagram_type)
-            || Py_IS_TYPE(watcher->owner, state->read_pipe_type)
-            || Py_IS_TYPE(watcher->owner, state->write_pipe_type))) {
-        return Py_NewRef(watcher->owner);
+    int overflow;
+    long fd = PyLong_AsLongAndOverflow(number, &overflow);
+    if (fd < 0 || fd > INT_MAX) {
+        Py_RETURN_NONE; /* the caller goes on with it, and is told then */
+    }
+    Transport *transport =
+        transport_of(&self->engine, watcher_find(&self->engine, (int)fd));
+    if (transport != NULL) {
+        PyErr_Format(PyExc_RuntimeError,
+                     "File descriptor %R is used by transport %R", fileobj,
+                     (PyObject *)transport);
+        return NULL;
     }
     Py_RETURN_NONE;
 }
@@ -371,9 +388,10 @@ PyDoc_STRVAR(watched_events_doc,
              "_watched_events($self, fd, /)\n--\n\n"
              "What the loop waits for on the fd: 1 reading, 2 writing, or "
              "both.");
-PyDoc_STRVAR(transport_of_doc,
-             "_transport_of($self, fd, /)\n--\n\n"
-             "The native transport that owns the fd, or None.");
+PyDoc_STRVAR(check_no_transport_doc,
+             "_check_no_transport($self, fd, fileobj, /)\n--\n\n"
+             "RuntimeError if one of our transports has the file descriptor, "
+             "an int, of the\nobject.");
 PyDoc_STRVAR(make_socket_transport_doc,
              "_make_socket_transport($self, sock, protocol, waiter=None, *, "
              "extra=None,\n                       server=None, context=None)"
@@ -416,26 +434,43 @@ PyDoc_STRVAR(unlisten_doc,
              "_unlisten($self, sock, /)\n--\n\n"
              "Undo _listen(); the socket is left open.");
 
+/* ---- the table ---- */
+
+VISIT_FASTCALL(_add_reader)
+VISIT_FASTCALL(_add_writer)
+VISIT_ONE(_remove_reader)
+VISIT_ONE(_remove_writer)
+VISIT_ONE(_watched_events)
+VISIT_ONE(_check_no_transport)
+VISIT_ONE(_listen)
+VISIT_ONE(_unlisten)
+VISIT_KEYWORDS(_make_socket_transport)
+VISIT_KEYWORDS(_make_datagram_transport)
+VISIT_KEYWORDS(_make_read_pipe_transport)
+VISIT_KEYWORDS(_make_write_pipe_transport)
+
 #define METHOD(name, flags, doc)                                              \
     {#name, (PyCFunction)(void (*)(void))Loop_##name, flags, doc}
+#define VISITING(name, flags, doc)                                            \
+    {#name, (PyCFunction)(void (*)(void))Loop_##name##_visit, flags, doc}
 
 PyMethodDef loop_net_methods[] = {
-    METHOD(_add_reader, METH_FASTCALL | METH_KEYWORDS, add_reader_doc),
-    METHOD(_add_writer, METH_FASTCALL | METH_KEYWORDS, add_writer_doc),
-    METHOD(_remove_reader, METH_O, remove_reader_doc),
-    METHOD(_remove_writer, METH_O, remove_writer_doc),
-    METHOD(_watched_events, METH_O, watched_events_doc),
-    METHOD(_transport_of, METH_O, transport_of_doc),
-    METHOD(_make_socket_transport, METH_VARARGS | METH_KEYWORDS,
-           make_socket_transport_doc),
-    METHOD(_make_datagram_transport, METH_VARARGS | METH_KEYWORDS,
-           make_datagram_transport_doc),
-    METHOD(_make_read_pipe_transport, METH_VARARGS | METH_KEYWORDS,
-           make_read_pipe_transport_doc),
-    METHOD(_make_write_pipe_transport, METH_VARARGS | METH_KEYWORDS,
-           make_write_pipe_transport_doc),
+    VISITING(_add_reader, METH_FASTCALL | METH_KEYWORDS, add_reader_doc),
+    VISITING(_add_writer, METH_FASTCALL | METH_KEYWORDS, add_writer_doc),
+    VISITING(_remove_reader, METH_O, remove_reader_doc),
+    VISITING(_remove_writer, METH_O, remove_writer_doc),
+    VISITING(_watched_events, METH_O, watched_events_doc),
+    VISITING(_check_no_transport, METH_VARARGS, check_no_transport_doc),
+    VISITING(_make_socket_transport, METH_VARARGS | METH_KEYWORDS,
+             make_socket_transport_doc),
+    VISITING(_make_datagram_transport, METH_VARARGS | METH_KEYWORDS,
+             make_datagram_transport_doc),
+    VISITING(_make_read_pipe_transport, METH_VARARGS | METH_KEYWORDS,
+             make_read_pipe_transport_doc),
+    VISITING(_make_write_pipe_transport, METH_VARARGS | METH_KEYWORDS,
+             make_write_pipe_transport_doc),
     METHOD(_is_plain_socket, METH_O, is_plain_socket_doc),
-    METHOD(_listen, METH_VARARGS, listen_doc),
-    METHOD(_unlisten, METH_O, unlisten_doc),
+    VISITING(_listen, METH_VARARGS, listen_doc),
+    VISITING(_unlisten, METH_O, unlisten_doc),
     {NULL, NULL, 0, NULL},
 };

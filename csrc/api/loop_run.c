@@ -189,17 +189,24 @@ PyDoc_STRVAR(check_thread_doc,
 PyDoc_STRVAR(get_debug_doc,
              "get_debug($self, /)\n--\n\nTrue in debug mode.");
 
+VISIT_ONE(_release)
+VISIT_ONE(_wakeup_fd)
+VISIT_ONE(_take_wakeup_fd)
+VISIT_ONE(_give_wakeup_fd_back)
+
 #define NOARGS(name, doc) {#name, (PyCFunction)Loop_##name, METH_NOARGS, doc}
+#define VISITING(name, doc)                                                   \
+    {#name, (PyCFunction)Loop_##name##_visit, METH_NOARGS, doc}
 
 PyMethodDef loop_run_methods[] = {
     NOARGS(_run, run_doc),
     NOARGS(_take_thread, take_thread_doc),
-    NOARGS(_release, release_doc),
-    NOARGS(_wakeup_fd, wakeup_fd_doc),
+    VISITING(_release, release_doc),
+    VISITING(_wakeup_fd, wakeup_fd_doc),
     {"_expect_signals", (PyCFunction)Loop__expect_signals, METH_O,
      expect_signals_doc},
-    NOARGS(_take_wakeup_fd, take_wakeup_fd_doc),
-    NOARGS(_give_wakeup_fd_back, give_wakeup_fd_back_doc),
+    VISITING(_take_wakeup_fd, take_wakeup_fd_doc),
+    VISITING(_give_wakeup_fd_back, give_wakeup_fd_back_doc),
     NOARGS(_write_to_self, write_to_self_doc),
     NOARGS(stop, stop_doc),
     NOARGS(is_running, is_running_doc),

@@ -339,20 +339,31 @@ PyDoc_STRVAR(schedule_doc,
              "_schedule($self, handle, /)\n--\n\n"
              "Have an asyncio.TimerHandle run at its time.");
 
+VISIT_ONE(_ready_list)
+VISIT_ONE(_ready_count)
+VISIT_ONE(_ready_pop)
+VISIT_ONE(_scheduled_list)
+VISIT_ONE(_schedule)
+VISIT_ONE(_watched_fds)
+VISIT_ONE(_process_events)
+VISIT_ONE(_send_gathered)
+
 #define METHOD(name, flags, doc) {#name, (PyCFunction)Loop_##name, flags, doc}
+#define VISITING(name, flags, doc)                                            \
+    {#name, (PyCFunction)Loop_##name##_visit, flags, doc}
 
 PyMethodDef loop_turn_methods[] = {
     METHOD(_run_once, METH_NOARGS, run_once_doc),
     METHOD(_select, METH_O, select_doc),
-    METHOD(_process_events, METH_O, process_events_doc),
-    METHOD(_send_gathered, METH_NOARGS, send_gathered_doc),
+    VISITING(_process_events, METH_O, process_events_doc),
+    VISITING(_send_gathered, METH_NOARGS, send_gathered_doc),
     METHOD(_run_fired, METH_NOARGS, run_fired_doc),
     METHOD(_poll_natively, METH_O, poll_natively_doc),
-    METHOD(_watched_fds, METH_NOARGS, watched_fds_doc),
-    METHOD(_ready_list, METH_NOARGS, ready_list_doc),
-    METHOD(_ready_count, METH_NOARGS, ready_count_doc),
-    METHOD(_ready_pop, METH_NOARGS, ready_pop_doc),
-    METHOD(_scheduled_list, METH_NOARGS, scheduled_list_doc),
-    METHOD(_schedule, METH_O, schedule_doc),
+    VISITING(_watched_fds, METH_NOARGS, watched_fds_doc),
+    VISITING(_ready_list, METH_NOARGS, ready_list_doc),
+    VISITING(_ready_count, METH_NOARGS, ready_count_doc),
+    VISITING(_ready_pop, METH_NOARGS, ready_pop_doc),
+    VISITING(_scheduled_list, METH_NOARGS, scheduled_list_doc),
+    VISITING(_schedule, METH_O, schedule_doc),
     {NULL, NULL, 0, NULL},
 };
