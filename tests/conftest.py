@@ -13,6 +13,7 @@ import inspect
 import logging
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -114,6 +115,18 @@ def on_both(loop_factories):
 def loop_class(loop_kind, loop_factory):
     """The class of the loops, for subclassing and for patching methods on it."""
     return helpers.loop_class_of(loop_kind)
+
+
+@pytest.fixture
+def short_turns_of_threads():
+    """Who waits for the GIL asks for it at once, not after 5 ms: threads meet in more places.
+
+    And a loop that lets go of the GIL in each turn gets on beside threads that compute.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(interval)
 
 
 @pytest.fixture
