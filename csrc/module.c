@@ -11,6 +11,7 @@
 #include "engine/handle.h"
 #include "net/datagram.h"
 #include "net/listener.h"
+#include "net/openssl.h"
 #include "net/pipe.h"
 #include "net/poller.h"
 #include "net/sock_io.h"
@@ -54,6 +55,11 @@ PyDoc_STRVAR(use_layout_doc,
              "_use_layout(layout, /)\n--\n\n"
              "Say where asyncio keeps what debuggers read (pyaio._layout). "
              "False where that is\nnot so: then its functions are called.");
+PyDoc_STRVAR(use_openssl_doc,
+             "_use_openssl(path, sslobj, socket, again, /)\n--\n\n"
+             "Say where OpenSSL is: the file of the module _ssl, an ssl.SSLObject and the\n"
+             "_ssl._SSLSocket in it; and the exceptions that ask to try again. False where\n"
+             "it is not proved.");
 PyDoc_STRVAR(sock_method_doc,
              "_sock_method(function, /)\n--\n\n"
              "The native method for one of asyncio's sock_*(), a coroutine "
@@ -70,6 +76,7 @@ static PyMethodDef methods[] = {
     {"is_address_literal", is_address_literal, METH_O, is_address_literal_doc},
     {"_after_fork", after_fork, METH_NOARGS, after_fork_doc},
     {"_use_layout", use_layout, METH_O, use_layout_doc},
+    {"_use_openssl", openssl_use, METH_VARARGS, use_openssl_doc},
     {"_sock_method", sock_method_new, METH_O, sock_method_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -38,6 +38,7 @@
     X(_protocol)                                                              \
     X(_run_once)                                                              \
     X(_selector)                                                              \
+    X(_sslobj)                                                                \
     X(_start)                                                                 \
     X(_stream_reader)                                                         \
     X(_stream_reader_wr)                                                      \
@@ -201,8 +202,10 @@
  * asyncio's WeakSet of tasks, before 3.14, its set of weak references, its set of
  * iterations that go on, and the callback of its references. Of base/snapshot.h, an
  * empty mapping of context variables, and the Context that callbacks take turns in,
- * when none is in it. And the StopIteration that results take turns in
- * (tasks/stop_iteration.h). */
+ * when none is in it. The StopIteration that results take turns in
+ * (tasks/stop_iteration.h). Of TLS (net/openssl.h), the classes of an ssl.SSLObject and
+ * of what is inside, NULL until these are proved; and the exceptions that ask to try
+ * again. */
 #define STATE_OBJECTS(X)                                                      \
     X(context_keyword)                                                        \
     X(msg_keyword)                                                            \
@@ -216,7 +219,10 @@
     X(all_tasks_remove)                                                       \
     X(no_vars)                                                                \
     X(spare_context)                                                          \
-    X(spare_stop_iteration)
+    X(spare_stop_iteration)                                                   \
+    X(ssl_object)                                                             \
+    X(ssl_socket)                                                             \
+    X(ssl_again)
 
 /* Objects to use again, and how many: 4096 handles are 1 MiB, what a busy turn needs.
  * Each list is of one type. */
