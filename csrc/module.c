@@ -16,6 +16,7 @@
 #include "net/poller.h"
 #include "net/sock_io.h"
 #include "net/stream.h"
+#include "net/tls.h"
 #include "tasks/future.h"
 #include "tasks/stop_iteration.h"
 #include "tasks/registry.h"
@@ -90,9 +91,9 @@ module_exec(PyObject *module)
         || await_iter_setup(module, state) < 0
         || future_setup(module, state) < 0 || task_setup(module, state) < 0
         || poller_setup(module, state) < 0 || stream_setup(module, state) < 0
-        || datagram_setup(module, state) < 0 || pipe_setup(module, state) < 0
-        || listener_setup(module, state) < 0 || sock_io_setup(state) < 0
-        || sock_call_setup(module, state) < 0
+        || tls_setup(module, state) < 0 || datagram_setup(module, state) < 0
+        || pipe_setup(module, state) < 0 || listener_setup(module, state) < 0
+        || sock_io_setup(state) < 0 || sock_call_setup(module, state) < 0
         || sock_method_setup(module, state) < 0
         || loop_setup(module, state) < 0) {
         return -1;

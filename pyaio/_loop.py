@@ -15,14 +15,14 @@ import signal
 import socket
 import sys
 import threading
-from asyncio import events, sslproto
+from asyncio import events
 from asyncio.base_events import BaseEventLoop
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from types import FrameType, NoneType
 from typing import Any, NamedTuple
 
-from pyaio import _core
+from pyaio import _core, _tls
 from pyaio._asyncio_hooks import SelectorEventLoop
 from pyaio._children import Children
 from pyaio._executor import follow
@@ -247,13 +247,13 @@ class Loop(_core.Loop, SelectorEventLoop):
         context: contextvars.Context | None = None,
         **timeouts: Any,
     ) -> asyncio.Transport:
-        """TLS: asyncio's own protocol on a transport of ours."""
+        """TLS: the protocol of pyaio._tls on a transport of ours."""
         self._ensure_fd_no_transport(rawsock)
-        tls: Any = sslproto.SSLProtocol(
+        tls = _tls.make_protocol(
             self,
             protocol,
             sslcontext,
-            waiter,  # type: ignore[arg-type]  # None is fine
+            waiter,
             server_side,
             server_hostname,
             **timeouts,
@@ -263,6 +263,33 @@ class Loop(_core.Loop, SelectorEventLoop):
         )
         transport: asyncio.Transport = tls._app_transport
         return transport
+
+    async def start_tls(  # type: ignore[override]
+        self,
+        transport: asyncio.WriteTransport,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> Any:
+        """Upgrade a transport to TLS; the transport to use from then on.
+
+        As asyncio: TypeError for what is no ssl.SSLContext and for a transport that cannot
+        be upgraded, ssl.SSLError and OSError when the handshake fails. Timeouts in seconds.
+        """
+        return await _tls.start_tls(
+            self,
+            transport,
+            protocol,
+            sslcontext,
+            server_side=server_side,
+            server_hostname=server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
 
     def _make_foreign_transport(self, *args: Any, **kwargs: Any) -> asyncio.Transport:
         """asyncio's own transport, for a socket that is not _is_plain_socket()."""

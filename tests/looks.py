@@ -17,6 +17,7 @@ CHANCE = [
     (re.compile(r"\b[1-9]\d{3,4}\b"), "port"),
     (re.compile(r"\b_Selector(Socket|Datagram)Transport\b"), r"\1Transport"),
     (re.compile(r"\b_Unix(Read|Write)PipeTransport\b"), r"\1PipeTransport"),
+    (re.compile(r"\b(asyncio\.sslproto|pyaio\._tls)\._SSL"), "SSL"),
     (re.compile(r"\b_UnixSelectorEventLoop\b"), "Loop"),
     (re.compile(r"\b_ThreadSafeHandle\b"), "Handle"),  # asyncio's name of it since 3.14
 ]

@@ -138,6 +138,12 @@ Loop__check_thread(LoopObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+Loop__is_away(LoopObject *self, PyObject *Py_UNUSED(ignored))
+{
+    return PyBool_FromLong(engine_is_away(&self->engine));
+}
+
+static PyObject *
 Loop_get_debug(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
     return PyBool_FromLong(self->engine.debug);
@@ -186,6 +192,9 @@ PyDoc_STRVAR(check_closed_doc,
 PyDoc_STRVAR(check_thread_doc,
              "_check_thread($self, /)\n--\n\n"
              "RuntimeError in a thread that is not the running loop's.");
+PyDoc_STRVAR(is_away_doc,
+             "_is_away($self, /)\n--\n\n"
+             "True without a GIL while another thread turns the loop.");
 PyDoc_STRVAR(get_debug_doc,
              "get_debug($self, /)\n--\n\nTrue in debug mode.");
 
@@ -213,6 +222,7 @@ PyMethodDef loop_run_methods[] = {
     NOARGS(is_closed, is_closed_doc),
     NOARGS(_check_closed, check_closed_doc),
     NOARGS(_check_thread, check_thread_doc),
+    NOARGS(_is_away, is_away_doc),
     NOARGS(get_debug, get_debug_doc),
     {NULL, NULL, 0, NULL},
 };

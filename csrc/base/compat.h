@@ -141,6 +141,18 @@ compat_version(PyTypeObject *type)
 #endif
 }
 
+/* What the name is in the type or one of its bases. New reference, NULL without an
+ * exception where it is nothing. */
+static inline PyObject *
+compat_type_lookup(PyTypeObject *type, PyObject *name)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return _PyType_LookupRef(type, name);
+#else
+    return Py_XNewRef(_PyType_Lookup(type, name));
+#endif
+}
+
 /* What a weak reference refers to: a new reference, NULL when it has died. */
 static inline PyObject *
 compat_weakref_get(PyObject *ref)

@@ -23,23 +23,34 @@
     X(_buffer)                                                                \
     X(_call)                                                                  \
     X(_call_connection_lost)                                                  \
+    X(_call_eof_received)                                                     \
     X(_check_callback)                                                        \
+    X(_control_ssl_reading)                                                   \
     X(_detach)                                                                \
+    X(_do_flush)                                                              \
+    X(_do_handshake)                                                          \
+    X(_do_read)                                                               \
+    X(_do_shutdown)                                                           \
+    X(_do_write)                                                              \
     X(_ensure_fd_no_transport)                                                \
     X(_eof)                                                                   \
     X(_exception)                                                             \
+    X(_fatal_error)                                                           \
+    X(_get_read_buffer_size)                                                  \
     X(_limit)                                                                 \
     X(_loop)                                                                  \
     X(_paused)                                                                \
     X(_pending_calls)                                                         \
     X(_pipe_data_received)                                                    \
     X(_process_events)                                                        \
+    X(_process_outgoing)                                                      \
     X(_process_self_data)                                                     \
     X(_protocol)                                                              \
     X(_run_once)                                                              \
     X(_selector)                                                              \
     X(_sslobj)                                                                \
     X(_start)                                                                 \
+    X(_start_shutdown)                                                        \
     X(_stream_reader)                                                         \
     X(_stream_reader_wr)                                                      \
     X(_transport)                                                             \
@@ -168,6 +179,8 @@
     X(socket_type, "socket", "socket")                                        \
     X(stream_protocol, "asyncio.streams", "StreamReaderProtocol")             \
     X(stream_reader, "asyncio.streams", "StreamReader")                       \
+    X(ssl_phases, "asyncio.sslproto", "SSLProtocolState")                     \
+    X(ssl_protocol, "asyncio.sslproto", "SSLProtocol")                        \
     X(streams_namespace, "asyncio.streams", "__dict__")                       \
     X(task_get_stack, "asyncio.base_tasks", "_task_get_stack")                \
     X(task_print_stack, "asyncio.base_tasks", "_task_print_stack")            \
@@ -184,6 +197,7 @@
     X(threadsafe_handle_type)                                                 \
     X(loop_type)                                                              \
     X(stream_type)                                                            \
+    X(tls_type)                                                               \
     X(datagram_type)                                                          \
     X(read_pipe_type)                                                         \
     X(write_pipe_type)                                                        \
@@ -203,9 +217,9 @@
  * iterations that go on, and the callback of its references. Of base/snapshot.h, an
  * empty mapping of context variables, and the Context that callbacks take turns in,
  * when none is in it. The StopIteration that results take turns in
- * (tasks/stop_iteration.h). Of TLS (net/openssl.h), the classes of an ssl.SSLObject and
- * of what is inside, NULL until these are proved; and the exceptions that ask to try
- * again. */
+ * (tasks/stop_iteration.h). Of TLS (net/tls.h), the classes of an ssl.SSLObject and of
+ * what is inside, NULL until these are proved; the exceptions that ask to try again; and
+ * asyncio's SSLProtocolStates. */
 #define STATE_OBJECTS(X)                                                      \
     X(context_keyword)                                                        \
     X(msg_keyword)                                                            \
@@ -222,7 +236,11 @@
     X(spare_stop_iteration)                                                   \
     X(ssl_object)                                                             \
     X(ssl_socket)                                                             \
-    X(ssl_again)
+    X(ssl_again)                                                              \
+    X(tls_handshake)                                                          \
+    X(tls_wrapped)                                                            \
+    X(tls_flushing)                                                           \
+    X(tls_shutdown)
 
 /* Objects to use again, and how many: 4096 handles are 1 MiB, what a busy turn needs.
  * Each list is of one type. */

@@ -90,9 +90,8 @@ limits_in_order(PyObject *high, PyObject *low)
     return in_order;
 }
 
-/* Numbers that are no ints are asyncio's to take: rounded down. */
-static int
-limit_as_size(PyObject *limit, size_t *size)
+int
+flow_limit_as_size(PyObject *limit, size_t *size)
 {
     PyObject *whole = PyNumber_Long(limit);
     *size = whole == NULL ? (size_t)-1 : PyLong_AsSize_t(whole);
@@ -119,8 +118,8 @@ set_limits(Flow *flow, PyObject *high, PyObject *low)
         PyErr_Format(PyExc_ValueError,
                      "high (%R) must be >= low (%R) must be >= 0", high, low);
     }
-    int err = ok == 1 && limit_as_size(high, &high_size) == 0
-                      && limit_as_size(low, &low_size) == 0
+    int err = ok == 1 && flow_limit_as_size(high, &high_size) == 0
+                      && flow_limit_as_size(low, &low_size) == 0
                   ? 0
                   : -1;
     if (err == 0) {

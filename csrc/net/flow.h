@@ -38,6 +38,9 @@ flow_resume(Flow *flow, size_t queued, Engine *engine, PyObject *transport,
     return due ? flow_call_resume(flow, engine, transport, protocol) : 0;
 }
 
+/* A limit, any number, as bytes: what is no int is asyncio's to take and is rounded down.
+ * -1 with an exception set. */
+int flow_limit_as_size(PyObject *limit, size_t *size);
 /* set_write_buffer_limits(high=None, low=None), without its pause. -1 with TypeError,
  * or ValueError unless high >= low >= 0. */
 int flow_set_limits(Flow *flow, PyObject *args, PyObject *kwargs);

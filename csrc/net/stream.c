@@ -8,6 +8,7 @@
 #include "engine/handle.h"
 #include "engine/report.h"
 #include "net/transport.h"
+#include "net/tls.h"
 #include "net/transport_log.h"
 
 #include <unistd.h>
@@ -276,6 +277,7 @@ stream_set_protocol(StreamObject *stream, PyObject *protocol)
         return -1;
     }
     stream->buffered = buffered;
+    stream->tls = tls_of_protocol(stream->engine->state, protocol);
     Py_XSETREF(stream->protocol, Py_NewRef(protocol));
     return 0;
 }
@@ -460,6 +462,7 @@ stream_finish(StreamObject *stream, PyObject *exc)
     stream_remember(stream);
     err = transport_keep_first(raised, stream_close_fd(stream));
     raised = err < 0 ? PyErr_GetRaisedException() : NULL;
+    stream->tls = NULL;
     Py_CLEAR(stream->protocol);
     Py_CLEAR(stream->reader.ref);
     Py_CLEAR(stream->write_context);

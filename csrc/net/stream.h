@@ -35,7 +35,9 @@ typedef struct StreamObject {
     size_t clock_due_at;    /* queue.size at which to ask for the time */
     Py_ssize_t lost_writes; /* > 0: connection_lost() has been scheduled */
 
-    bool buffered;      /* the protocol is a BufferedProtocol */
+    struct TlsObject
+        *tls;      /* borrowed: the protocol, where that is our TLS; or NULL */
+    bool buffered; /* the protocol is a BufferedProtocol */
     bool eof_written;   /* write_eof() */
     bool finished;      /* the fd has been closed */
     uint32_t last_read; /* bytes, where data_received() takes them */

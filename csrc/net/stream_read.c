@@ -7,7 +7,7 @@
  * always has data waits for its turn like any other. */
 #include "base/errors.h"
 #include "base/platform.h"
-#include "net/stream.h"
+#include "net/tls.h"
 
 /* The socket may hold more than has been read. */
 static void
@@ -242,6 +242,13 @@ get_buffer(StreamObject *stream, Py_buffer *view, int *err)
 }
 
 static int
+update_failed(StreamObject *stream)
+{
+    return stream_program_failed(
+        stream, "Fatal error: protocol.buffer_updated() call failed.");
+}
+
+static int
 buffer_updated(StreamObject *stream, ssize_t count)
 {
     PyObject *size = PyLong_FromSsize_t(count);
@@ -252,9 +259,7 @@ buffer_updated(StreamObject *stream, ssize_t count)
              : NULL;
     Py_XDECREF(size);
     if (result == NULL) {
-        return stream_program_failed(stream,
-                                     "Fatal error: protocol.buffer_updated() "
-                                     "call failed.");
+        return update_failed(stream);
     }
     Py_DECREF(result);
     return 0;
@@ -286,6 +291,43 @@ read_into_protocol(StreamObject *stream)
     return count == 0 ? read_eof(stream) : read_failed(stream);
 }
 
+/* ---- TLS ---- */
+
+/* Records, for net/tls_read.c: a BufferedProtocol, which needs no buffer of its own. */
+static int
+read_records(StreamObject *stream)
+{
+    char *scratch = engine_scratch(stream->engine);
+    if (scratch == NULL) {
+        return stream_program_failed(stream,
+                                     "Fatal read error on socket transport");
+    }
+    ssize_t count = read_socket(stream, scratch, ENGINE_SCRATCH_SIZE);
+    if (count <= 0) {
+        return count == 0 ? read_eof(stream) : read_failed(stream);
+    }
+    TlsObject *tls = (TlsObject *)Py_NewRef(stream->tls);
+    /* The program may have others read before it has taken all. */
+    char *lent = engine_lend_scratch(stream->engine);
+    int err = lent != NULL
+                  ? tls_received(tls, lent, (size_t)count)
+                  : tls_received_elsewhere(tls, scratch, (size_t)count);
+    if (lent != NULL) {
+        engine_return_scratch(stream->engine, lent);
+    }
+    Py_DECREF(tls);
+    return err < 0 ? update_failed(stream) : 0;
+}
+
+static int
+read_for_protocol(StreamObject *stream)
+{
+    if (stream->tls != NULL && tls_is_direct(stream->tls)) {
+        return read_records(stream);
+    }
+    return stream->buffered ? read_into_protocol(stream) : read_data(stream);
+}
+
 int
 stream_on_readable(StreamObject *stream)
 {
@@ -295,8 +337,7 @@ stream_on_readable(StreamObject *stream)
     PyObject *context = Py_NewRef(stream->context);
     int err = -1;
     if (PyContext_Enter(context) == 0) {
-        err =
-            stream->buffered ? read_into_protocol(stream) : read_data(stream);
+        err = read_for_protocol(stream);
         if (PyContext_Exit(context) < 0) {
             err = -1;
         }

@@ -291,6 +291,7 @@ Stream_clear(StreamObject *self)
     Py_CLEAR(self->server);
     Py_CLEAR(self->waiter);
     Py_CLEAR(self->empty_waiter);
+    self->tls = NULL;
     transport_clear((Transport *)self);
     return 0;
 }

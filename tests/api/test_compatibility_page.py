@@ -5,10 +5,12 @@ import inspect
 import re
 import sys
 import warnings
-from asyncio import sslproto, unix_events
+from asyncio import unix_events
 from pathlib import Path
 
 import pytest
+
+from pyaio import _tls
 
 PAGE = Path(__file__).parents[2] / "docs" / "compatibility.md"
 RUNNING = "{}.{}".format(*sys.version_info)
@@ -40,7 +42,7 @@ def subjects(pyaio):
     return {
         "Loop": pyaio.Loop,
         "SocketTransport": pyaio._core.SocketTransport,
-        "TLSTransport": sslproto._SSLProtocolTransport,
+        "TLSTransport": _tls._SSLProtocolTransport,
         "DatagramTransport": pyaio._core.DatagramTransport,
         "SubprocessTransport": unix_events._UnixSubprocessTransport,
         "ReadPipeTransport": pyaio._core.ReadPipeTransport,

@@ -151,17 +151,20 @@ def test_internal_types_cannot_be_made(loop_factories):
     from pyaio import _core
 
     public = {"Loop", "Future", "Task"}
+    beneath = {"SSLProtocol"}  # of a class in pyaio/_tls.py
     types = {name: value for name, value in vars(_core).items() if isinstance(value, type)}
     assert {"Handle", "TimerHandle", "Listener", "Poller"} <= set(types)
     assert {"SocketTransport", "DatagramTransport"} <= set(types)
-    for kind in (types[name] for name in set(types) - public):
+    for name in set(types) - public:
+        kind = types[name]
         with pytest.raises(TypeError):
             kind()
         for base in kind.__mro__:
             with pytest.raises(TypeError):
                 base.__new__(kind)
-        with pytest.raises(TypeError):
-            type("Sub", (kind,), {})
+        if name not in beneath:
+            with pytest.raises(TypeError):
+                type("Sub", (kind,), {})
 
 
 @only_pyaio

@@ -1,0 +1,149 @@
+"""TLS: asyncio's SSLProtocol, of which what runs for each record that comes is in C.
+
+Handshake, shutdown and whatever runs once a connection is the running version's own code,
+which finds its attributes in the native half. Where anything of asyncio's is replaced, or
+OpenSSL cannot be reached as csrc/net/openssl.h does it, all of TLS is asyncio's.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+import threading
+from asyncio import base_events, sslproto
+from asyncio.base_events import BaseEventLoop
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+
+from pyaio import _core
+
+try:
+    import ssl
+except ImportError:  # a Python without TLS: asyncio says so
+    ssl = None  # type: ignore[assignment]
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+
+class _SSLProtocolTransport(sslproto._SSLProtocolTransport):
+    """asyncio's transport."""
+
+    _loop: Any
+
+    # Without a GIL a collector closes it in any thread: then the loop's own does it, soon.
+    if FREE_THREADED:
+
+        def close(self) -> None:
+            if self._loop._is_away():
+                self._loop.call_soon_threadsafe(super().close)
+            else:
+                super().close()
+
+        def abort(self) -> None:
+            if self._loop._is_away():
+                self._loop.call_soon_threadsafe(super().abort)
+            else:
+                super().abort()
+
+
+class SSLProtocol(_core.SSLProtocol, sslproto.SSLProtocol):
+    """asyncio's protocol, which reads records by the native half."""
+
+    _app_transport_created: bool
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        attributes = vars(self)
+        attributes["max_size"] = 0  # of asyncio's buffer, of which ours has no need
+        super().__init__(*args, **kwargs)
+        del attributes["max_size"]
+
+    def _get_app_transport(self) -> Any:
+        if not self._app_transport_created:
+            self._app_transport = _SSLProtocolTransport(self._loop, self)
+            self._app_transport_created = True
+        return super()._get_app_transport()  # type: ignore[misc]  # the stubs have it not
+
+
+#: The classes that ours stand before.
+_ASYNCIO = (sslproto.SSLProtocol, sslproto._SSLProtocolTransport)
+
+
+#: What _finds_openssl() has found, and the lock of who looks.
+_FINDINGS: list[bool] = []
+_LOOKING = threading.Lock()
+
+#: What each class had when it was found as it was written.
+_SEEN: dict[type, dict[str, Any]] = {}
+
+
+def make_protocol(*args: Any, **kwargs: Any) -> Any:
+    """The protocol of a new TLS connection, with the arguments of asyncio's."""
+    if is_native():
+        return SSLProtocol(*args, **kwargs)
+    return sslproto.SSLProtocol(*args, **kwargs)
+
+
+async def start_tls(*args: Any, **kwargs: Any) -> Any:
+    """start_tls() of the running version, by its own code, which finds our protocol in the
+    place of asyncio's.
+    """
+    function = BaseEventLoop.start_tls
+    if _is_function_of(function, base_events, "BaseEventLoop.start_tls"):
+        ours = SimpleNamespace(**{**vars(sslproto), "SSLProtocol": make_protocol})
+        names = {**function.__globals__, "sslproto": ours}
+        keywords = function.__kwdefaults__
+        function = FunctionType(function.__code__, names, None, function.__defaults__)
+        function.__kwdefaults__ = keywords
+    return await function(*args, **kwargs)
+
+
+def is_native() -> bool:
+    """Whether the native half may stand in for asyncio's code."""
+    return (
+        (sslproto.SSLProtocol, sslproto._SSLProtocolTransport) == _ASYNCIO
+        and all(_is_as_written(cls, sslproto) for cls in _ASYNCIO)
+        and _finds_openssl()
+        and _is_as_written(ssl.SSLObject, ssl)
+    )
+
+
+def _is_as_written(cls: type, module: ModuleType) -> bool:
+    """Whether all functions of a class are still those of its file."""
+    now = vars(cls).copy()
+    if now == _SEEN.get(cls):
+        return True
+    written = all(
+        _is_function_of(value, module, f"{cls.__name__}.{name}")
+        for name, value in now.items()
+        if isinstance(value, FunctionType)
+    )
+    if written:
+        _SEEN[cls] = now
+    return written
+
+
+def _is_function_of(function: Any, module: ModuleType, name: str) -> bool:
+    return (
+        isinstance(function, FunctionType)
+        and function.__globals__ is vars(module)
+        and function.__code__.co_qualname == name
+    )
+
+
+def _finds_openssl() -> bool:
+    """Whether the native half can reach OpenSSL, which is asked once."""
+    if not _FINDINGS:
+        with _LOOKING:
+            if not _FINDINGS:
+                _FINDINGS.append(_look_for_openssl())
+    return _FINDINGS[0]
+
+
+def _look_for_openssl() -> bool:
+    path = getattr(getattr(ssl, "_ssl", None), "__file__", None)
+    if path is None:
+        return False  # built into the interpreter
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.sslobject_class = ssl.SSLObject
+    sslobj: Any = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
+    return _core._use_openssl(path, sslobj, sslobj._sslobj, sslproto.SSLAgainErrors)
