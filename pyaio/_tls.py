@@ -1,4 +1,4 @@
-"""TLS: asyncio's SSLProtocol, of which what runs for each record that comes is in C.
+"""TLS: asyncio's SSLProtocol, of which what runs for each record is in C.
 
 Handshake, shutdown and whatever runs once a connection is the running version's own code,
 which finds its attributes in the native half. Where anything of asyncio's is replaced, or
@@ -24,8 +24,8 @@ except ImportError:  # a Python without TLS: asyncio says so
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 
-class _SSLProtocolTransport(sslproto._SSLProtocolTransport):
-    """asyncio's transport."""
+class _SSLProtocolTransport(_core.SSLTransport, sslproto._SSLProtocolTransport):
+    """asyncio's transport, which writes by the native half."""
 
     _loop: Any
 
@@ -46,7 +46,7 @@ class _SSLProtocolTransport(sslproto._SSLProtocolTransport):
 
 
 class SSLProtocol(_core.SSLProtocol, sslproto.SSLProtocol):
-    """asyncio's protocol, which reads records by the native half."""
+    """asyncio's protocol, which reads and writes records by the native half."""
 
     _app_transport_created: bool
 

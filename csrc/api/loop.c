@@ -238,6 +238,7 @@ Loop_dealloc(LoopObject *self)
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Loop_clear(self);
+    tls_output_close(&self->engine.tls_output);
     type->tp_free(self);
     Py_DECREF(type);
 }

@@ -25,6 +25,7 @@
     X(_call_connection_lost)                                                  \
     X(_call_eof_received)                                                     \
     X(_check_callback)                                                        \
+    X(_control_app_writing)                                                   \
     X(_control_ssl_reading)                                                   \
     X(_detach)                                                                \
     X(_do_flush)                                                              \
@@ -48,6 +49,7 @@
     X(_protocol)                                                              \
     X(_run_once)                                                              \
     X(_selector)                                                              \
+    X(_ssl_protocol)                                                          \
     X(_sslobj)                                                                \
     X(_start)                                                                 \
     X(_start_shutdown)                                                        \
@@ -56,8 +58,10 @@
     X(_transport)                                                             \
     X(_waiter)                                                                \
     X(_wakeup_waiter)                                                         \
+    X(_write_appdata)                                                         \
     X(_write_to_self)                                                         \
     X(add_done_callback)                                                      \
+    X(append)                                                                 \
     X(buffer_updated)                                                         \
     X(call_at)                                                                \
     X(call_exception_handler)                                                 \
@@ -123,7 +127,8 @@
     X(transport)                                                              \
     X(type)                                                                   \
     X(warning)                                                                \
-    X(when)
+    X(when)                                                                   \
+    X(write)
 /* Taken from the standard library: of its registry of tasks (tasks/registry.h). */
 #if PYAIO_TASKS_IN_FIELDS
 #define TASK_IMPORTS(X)                                                       \
@@ -198,6 +203,7 @@
     X(loop_type)                                                              \
     X(stream_type)                                                            \
     X(tls_type)                                                               \
+    X(tls_transport_type)                                                     \
     X(datagram_type)                                                          \
     X(read_pipe_type)                                                         \
     X(write_pipe_type)                                                        \

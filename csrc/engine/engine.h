@@ -12,6 +12,7 @@
 
 #include "base/platform.h"
 #include "base/state.h"
+#include "base/tls_output.h"
 #include "engine/gil.h"
 #include "engine/inbox.h"
 #include "engine/ready.h"
@@ -109,6 +110,7 @@ struct Engine {
     unsigned int type_version; /* of the type when `overrides` was set */
 
     StreamMethods stream_methods; /* of net/stream_reader.c */
+    TlsOutput tls_output;         /* of net/tls_write.c */
     char *scratch;                /* shared read buffer; NULL until needed */
     bool lent;                    /* and one has been lent */
     bool expects_blocks; /* glibc has been told that there are large ones */

@@ -113,6 +113,8 @@ int stream_on_writable(StreamObject *stream);
 
 /* stream_write.c. */
 int stream_write_object(StreamObject *stream, PyObject *data);
+/* The same for bytes that are the caller's to keep. */
+int stream_write_memory(StreamObject *stream, const char *data, size_t size);
 int stream_write_lines(StreamObject *stream, PyObject *lines);
 int stream_write_eof(StreamObject *stream);
 /* stream_send.c. */

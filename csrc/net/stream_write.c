@@ -158,6 +158,14 @@ stream_write_object(StreamObject *stream, PyObject *data)
     return err;
 }
 
+int
+stream_write_memory(StreamObject *stream, const char *data, size_t size)
+{
+    return check_may_write(stream, "write") < 0
+               ? -1
+               : write_bytes(stream, Py_None, data, size);
+}
+
 /* ---- writelines() and write_eof() ---- */
 
 /* All of the lines or none. */

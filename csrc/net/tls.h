@@ -2,8 +2,8 @@
  *
  * pyaio._tls.SSLProtocol is this type before asyncio's class: the fields are asyncio's own
  * attributes, which its code reads and sets as before. Handshake, shutdown and errors are
- * that code, and so is what is written. Here is the way of the records in: net/tls_read.c
- * takes them from the stream, net/tls_type.c is what Python sees. Where the SSL has not
+ * that code. Here is the way of the records: net/tls_read.c takes them from the stream,
+ * net/tls_write.c sends them, net/tls_type.c is what Python sees. Where the SSL has not
  * been found (net/openssl.h), everything is asyncio's. */
 #ifndef PYAIO_NET_TLS_H
 #define PYAIO_NET_TLS_H
@@ -97,6 +97,13 @@ int tls_received(TlsObject *self, const char *data, size_t size);
 int tls_received_elsewhere(TlsObject *self, const char *data, size_t size);
 /* _do_read(). -1 with what it would raise. */
 int tls_read(TlsObject *self);
+
+/* ---- tls_write.c ---- */
+
+/* _write_appdata() of a tuple of pieces. -1 with what it would raise. */
+int tls_write(TlsObject *self, PyObject *pieces);
+/* _process_outgoing(). -1 with what it would raise. */
+int tls_send_records(TlsObject *self);
 
 /* tls_type.c. */
 int tls_setup(PyObject *module, ModuleState *state);

@@ -347,9 +347,8 @@ write_waiting(TlsObject *self)
     if (waiting < 0) {
         return -1;
     }
-    return waiting > 0
-               ? tls_call(self, STATE_NAME(self->state, _do_write))
-               : tls_call(self, STATE_NAME(self->state, _process_outgoing));
+    return waiting > 0 ? tls_call(self, STATE_NAME(self->state, _do_write))
+                       : tls_send_records(self);
 }
 
 /* _control_ssl_reading(), where there is something to be done. */

@@ -1,5 +1,6 @@
 /* TLS as Python sees it: asyncio's attributes as fields, and the methods that take the
- * place of asyncio's on its protocol. Their work is done by the other tls files. */
+ * place of asyncio's, on its protocol and on its transport. Their work is done by the
+ * other tls files. */
 #include "base/compat.h"
 #include "base/errors.h"
 #include "base/members.h"
@@ -105,6 +106,16 @@ Tls__do_read(TlsObject *self, PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+Tls__process_outgoing(TlsObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ModuleState *state = self->state;
+    return tls_is_direct(self)
+               ? none_or_null(tls_send_records(self))
+               : tls_call_asyncio(self, STATE_NAME(state, _process_outgoing),
+                                  NULL);
+}
+
+static PyObject *
 Tls__get_read_buffer_size(TlsObject *self, PyObject *Py_UNUSED(ignored))
 {
     ModuleState *state = self->state;
@@ -114,10 +125,37 @@ Tls__get_read_buffer_size(TlsObject *self, PyObject *Py_UNUSED(ignored))
                      self, STATE_NAME(state, _get_read_buffer_size), NULL);
 }
 
+/* Of any pieces: a list or a tuple is looked through here. */
+static PyObject *
+write_pieces(TlsObject *self, PyObject *pieces)
+{
+    if (!PyList_CheckExact(pieces) && !PyTuple_CheckExact(pieces)) {
+        return tls_call_asyncio(self, STATE_NAME(self->state, _write_appdata),
+                                pieces);
+    }
+    /* A copy: a list may change while OpenSSL calls the program. */
+    PyObject *copy = PySequence_Tuple(pieces);
+    if (copy == NULL) {
+        return NULL;
+    }
+    int err = tls_write(self, copy);
+    Py_DECREF(copy);
+    return none_or_null(err);
+}
+
+static PyObject *
+Tls__write_appdata(TlsObject *self, PyObject *list_of_data)
+{
+    return write_pieces(self, list_of_data);
+}
+
 static PyMethodDef Tls_methods[] = {
     METHOD_NOARGS(Tls, _do_read, "Hand the program what has come."),
+    METHOD_NOARGS(Tls, _process_outgoing, "Send the records that are there."),
     METHOD_NOARGS(Tls, _get_read_buffer_size,
                   "How many bytes have come and are not read."),
+    METHOD_ONEARG(Tls, _write_appdata, ", list_of_data",
+                  "Encrypt the pieces of data, and send them."),
     {NULL, NULL, 0, NULL},
 };
 
@@ -130,7 +168,7 @@ state_of(PyTypeObject *type)
     return module == NULL ? NULL : PyModule_GetState(module);
 }
 
-/* The type stands before a class of asyncio's, and makes nothing by itself. -1 with
+/* Both types stand before a class of asyncio's, and make nothing by themselves. -1 with
  * TypeError. */
 static int
 check_type(PyTypeObject *type, PyTypeObject *own)
@@ -212,6 +250,135 @@ static PyType_Spec Tls_spec = {
     .slots = Tls_slots,
 };
 
+/* ---- the transport ---- */
+
+static PyObject *
+TlsTransport_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
+                 PyObject *Py_UNUSED(kwargs))
+{
+    ModuleState *state = state_of(type);
+    return state == NULL || check_type(type, state->tls_transport_type) < 0
+               ? NULL
+               : type->tp_alloc(type, 0);
+}
+
+/* In the section of the SSL transport's loop, which reads by the same SSL. */
+static PyObject *
+visit_and_write(TlsObject *tls, PyObject *transport, PyObject *pieces)
+{
+    ModuleState *state = tls->state;
+    PyObject *loop = PyObject_GetAttr(transport, STATE_NAME(state, _loop));
+    PyObject *result = NULL;
+    if (loop != NULL && PyObject_TypeCheck(loop, state->loop_type)) {
+        ENGINE_BEGIN(engine_of_loop(loop));
+        result = write_pieces(tls, pieces);
+        ENGINE_END();
+    }
+    else if (loop != NULL) {
+        result = write_pieces(tls, pieces);
+    }
+    Py_XDECREF(loop);
+    return result;
+}
+
+static PyObject *
+write_in_loop(TlsObject *tls, PyObject *transport, PyObject *pieces)
+{
+    return PYAIO_FREE_THREADED ? visit_and_write(tls, transport, pieces)
+                               : write_pieces(tls, pieces);
+}
+
+/* protocol._write_appdata(pieces): of ours without the call. */
+static PyObject *
+write_to_protocol(PyObject *transport, PyObject *pieces)
+{
+    ModuleState *state = state_of(Py_TYPE(transport));
+    PyObject *protocol =
+        state ? PyObject_GetAttr(transport, STATE_NAME(state, _ssl_protocol))
+              : NULL;
+    if (protocol == NULL) {
+        return NULL;
+    }
+    TlsObject *tls = tls_of_protocol(state, protocol);
+    PyObject *result =
+        tls && !tls->replaced
+            ? write_in_loop(tls, transport, pieces)
+            : PyObject_CallMethodOneArg(
+                  protocol, STATE_NAME(state, _write_appdata), pieces);
+    Py_DECREF(protocol);
+    return result;
+}
+
+static PyObject *
+type_error(PyObject *data)
+{
+    PyObject *name = PyType_GetName(Py_TYPE(data));
+    if (name != NULL) {
+        PyErr_Format(PyExc_TypeError,
+                     "data: expecting a bytes-like instance, got %U", name);
+        Py_DECREF(name);
+    }
+    return NULL;
+}
+
+static PyObject *
+TlsTransport_write(PyObject *self, PyObject *const *args, Py_ssize_t nargs,
+                   PyObject *kwnames)
+{
+    PyObject *data = method_argument("write", "data", args, nargs, kwnames);
+    if (data == NULL) {
+        return NULL;
+    }
+    if (!PyBytes_Check(data) && !PyByteArray_Check(data)
+        && !PyMemoryView_Check(data)) {
+        return type_error(data);
+    }
+    int some = PyObject_IsTrue(data);
+    if (some <= 0) {
+        return none_or_null(some);
+    }
+    PyObject *pieces = PyTuple_Pack(1, data);
+    PyObject *result = pieces ? write_to_protocol(self, pieces) : NULL;
+    Py_XDECREF(pieces);
+    return result;
+}
+
+static PyObject *
+TlsTransport_writelines(PyObject *self, PyObject *const *args,
+                        Py_ssize_t nargs, PyObject *kwnames)
+{
+    PyObject *lines =
+        method_argument("writelines", "list_of_data", args, nargs, kwnames);
+    return lines ? write_to_protocol(self, lines) : NULL;
+}
+
+PyDoc_STRVAR(TlsTransport_doc, "What asyncio's transport of TLS does for each write; "
+                               "pyaio._tls builds on it.");
+
+static PyMethodDef TlsTransport_methods[] = {
+    METHOD_FASTCALL(TlsTransport, write, ", data",
+                    "Send bytes, at once or as soon as it goes."),
+    METHOD_FASTCALL(
+        TlsTransport, writelines, ", list_of_data",
+        "Send the chunks of bytes of an iterable, one after the other."),
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot TlsTransport_slots[] = {
+    {Py_tp_doc, (void *)TlsTransport_doc},
+    {Py_tp_new, TlsTransport_new},
+    {Py_tp_methods, TlsTransport_methods},
+    {0, NULL},
+};
+
+/* Without fields: it stands beside asyncio's class, which has some. */
+static PyType_Spec TlsTransport_spec = {
+    .name = "pyaio._core.SSLTransport",
+    .basicsize = sizeof(PyObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = TlsTransport_slots,
+};
+
 /* ---- set-up ---- */
 
 static int
@@ -232,6 +399,9 @@ tls_setup(PyObject *module, ModuleState *state)
     return find_phases(state) < 0
                    || module_add_type(module, &Tls_spec, NULL,
                                       &state->tls_type)
+                          < 0
+                   || module_add_type(module, &TlsTransport_spec, NULL,
+                                      &state->tls_transport_type)
                           < 0
                ? -1
                : 0;

@@ -417,3 +417,31 @@ steady(main, 20, size=512)
 print("steady")
 """
     assert measured(PRELUDE + CERTIFICATES + source) == ["steady"]
+
+
+def test_tls_connections_that_break(measured):
+    """After the handshake the server gets what is no record, and then data for a closed end."""
+    source = """
+authority.configure_trust(client_context)
+
+class Shouting(Echo):
+    def data_received(self, data):
+        self.transport.write(data * 50_000)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, context: None)
+    server, address = await served(Shouting, ssl=server_context)
+    made = await secured(address)
+    for transport, client in made:
+        assert await client.arrived
+        transport._ssl_protocol._transport.write(b"no record at all")
+    await settle([client for _, client in made])
+    server.close()
+    await server.wait_closed()
+    await settle([])
+
+steady(main, 20, size=512)
+print("steady")
+"""
+    assert measured(PRELUDE + CERTIFICATES + source) == ["steady"]
