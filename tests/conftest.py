@@ -38,6 +38,22 @@ LOOP_KINDS = ("pyaio", "asyncio")
 stuck_garbage = 0
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--only-pyaio", action="store_true", help="leave out what would run on asyncio's own loop"
+    )
+
+
+def _runs_on_asyncio(item):
+    return hasattr(item, "callspec") and item.callspec.params.get("loop_kind") == "asyncio"
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--only-pyaio"):
+        config.hook.pytest_deselected(items=[item for item in items if _runs_on_asyncio(item)])
+        items[:] = [item for item in items if not _runs_on_asyncio(item)]
+
+
 def pytest_configure(config):
     config.getini("filterwarnings").insert(0, "error")
     # A shell starts its background jobs with SIGINT ignored, and nohup a program with SIGHUP;

@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 
@@ -31,6 +32,9 @@ CHILD_PRELUDE = {
     "pyaio": "from pyaio import new_event_loop\n",
     "asyncio": "from asyncio import SelectorEventLoop as new_event_loop\n",
 }
+
+#: A CPython that can do without the GIL.
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 #: A test, with a fixture of the loop, of what is pyaio's alone.
 only_pyaio = pytest.mark.parametrize("loop_kind", ["pyaio"], indirect=True)

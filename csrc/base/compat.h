@@ -230,9 +230,12 @@ compat_is_finalizing(void)
 #else
 #define PYAIO_SLOT_INTERPRETERS
 #endif
-/* Free-threaded builds turn the GIL on for us: not yet proved without it. */
-#if PY_VERSION_HEX >= 0x030D0000
+/* Free-threaded builds leave the GIL off; from 3.14 on they turn it on for us: not
+ * yet proved without it. */
+#if PY_VERSION_HEX >= 0x030E0000
 #define PYAIO_SLOT_GIL {Py_mod_gil, Py_MOD_GIL_USED},
+#elif PY_VERSION_HEX >= 0x030D0000
+#define PYAIO_SLOT_GIL {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #else
 #define PYAIO_SLOT_GIL
 #endif
@@ -296,6 +299,18 @@ compat_get_shared(PyObject *owner, PyObject *const *field)
     value = Py_XNewRef(*field);
     Py_END_CRITICAL_SECTION();
     return value;
+}
+
+/* Where there is no GIL, threads that make and drop objects of one type all count on it;
+ * a type that is never freed is not counted. */
+static inline void
+compat_type_is_shared(PyTypeObject *type)
+{
+#ifdef Py_GIL_DISABLED
+    Py_SET_REFCNT((PyObject *)type, PY_SSIZE_T_MAX);
+#else
+    (void)type;
+#endif
 }
 
 #endif

@@ -178,7 +178,11 @@ module_add_type(PyObject *module, PyType_Spec *spec, PyObject *base,
                 PyTypeObject **type)
 {
     *type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, base);
-    return *type == NULL ? -1 : PyModule_AddType(module, *type);
+    if (*type == NULL) {
+        return -1;
+    }
+    compat_type_is_shared(*type);
+    return PyModule_AddType(module, *type);
 }
 
 PyObject *

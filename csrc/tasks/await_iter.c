@@ -241,5 +241,9 @@ await_iter_setup(PyObject *module, ModuleState *state)
 {
     state->await_iter_type = (PyTypeObject *)PyType_FromModuleAndSpec(
         module, &AwaitIter_spec, NULL);
-    return state->await_iter_type == NULL ? -1 : 0;
+    if (state->await_iter_type == NULL) {
+        return -1;
+    }
+    compat_type_is_shared(state->await_iter_type);
+    return 0;
 }

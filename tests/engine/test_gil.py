@@ -5,7 +5,9 @@ import sys
 import threading
 
 import pytest
-from helpers import HANG, PATIENCE, only_pyaio
+from helpers import FREE_THREADED, HANG, PATIENCE, only_pyaio
+
+has_a_gil = pytest.mark.skipif(FREE_THREADED, reason="without a GIL there is no share of it")
 
 
 @pytest.fixture
@@ -143,6 +145,7 @@ async def until_the_interval_is_longer(interval):
             await asyncio.sleep(0.0001)
 
 
+@has_a_gil
 def test_the_switch_interval_is_the_programs_after_a_run(run, loop_kind, spinner, interval):
     async def main():
         if loop_kind == "pyaio":
@@ -156,6 +159,7 @@ def test_the_switch_interval_is_the_programs_after_a_run(run, loop_kind, spinner
     assert sys.getswitchinterval() == interval
 
 
+@has_a_gil
 @only_pyaio  # asyncio leaves it alone
 def test_an_exception_that_leaves_the_run_gives_the_switch_interval_back(loop, spinner, interval):
     def leave(task):
@@ -168,6 +172,7 @@ def test_an_exception_that_leaves_the_run_gives_the_switch_interval_back(loop, s
     assert sys.getswitchinterval() == interval
 
 
+@has_a_gil
 def test_a_switch_interval_set_by_the_program_in_a_callback_stays(
     run, loop_kind, spinner, interval
 ):
@@ -183,6 +188,7 @@ def test_a_switch_interval_set_by_the_program_in_a_callback_stays(
     assert sys.getswitchinterval() == chosen
 
 
+@has_a_gil
 @only_pyaio  # asyncio leaves it alone
 def test_two_loops_in_two_threads_give_the_switch_interval_back(loop_factory, spinner, interval):
     def work():

@@ -9,7 +9,7 @@ import warnings
 import weakref
 
 import pytest
-from helpers import drain
+from helpers import FREE_THREADED, drain
 
 
 def test_a_loop_is_an_abstract_event_loop(loop):
@@ -83,7 +83,9 @@ def test_a_closed_loop_in_a_cycle_with_its_entries_is_collected(loop_factory):
     assert alive() is None
 
 
-def test_a_running_loop_survives_losing_its_last_reference(loop_factory):
+def test_a_running_loop_survives_losing_its_last_reference(loop_factory, loop_kind):
+    if loop_kind == "asyncio" and FREE_THREADED:
+        pytest.skip("the collector may finalize the sockets of asyncio's loop before the loop")
     holder = [loop_factory()]
     alive = weakref.ref(holder[0])
     got = []
