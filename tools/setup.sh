@@ -260,11 +260,28 @@ install_requirements() {
     # shellcheck disable=SC2086  # a list of names
     packages=$(requirements $wanted) || exit 1
     say "Installing Python packages for:$wanted"
-    # shellcheck disable=SC2046,SC2086  # requirements hold no spaces
-    "$VENV/bin/python" -m pip install $packages ||
-        fail "pip could not install:" $packages "(is the package index within reach?)"
+    if is_free_threaded "$VENV/bin/python"; then
+        # shellcheck disable=SC2086  # requirements hold no spaces
+        install_what_there_is $packages
+    else
+        # shellcheck disable=SC2046,SC2086
+        "$VENV/bin/python" -m pip install $packages ||
+            fail "pip could not install:" $packages "(is the package index within reach?)"
+    fi
     for extra in $wanted; do
         stamp "extra-$extra" "$PROJECT_KEY"
+    done
+}
+
+is_free_threaded() {
+    "$1" -c 'import sys, sysconfig; sys.exit(not sysconfig.get_config_var("Py_GIL_DISABLED"))'
+}
+
+# No sources: what has to be compiled first may need compilers of other languages.
+install_what_there_is() {
+    for name in "$@"; do
+        "$VENV/bin/python" -m pip install --quiet --only-binary :all: "$name" ||
+            say "$name is left out: there is no package of it for this interpreter and system"
     done
 }
 
@@ -272,12 +289,9 @@ install_requirements() {
 install_measured() {
     ! is_current measured "$PROJECT_KEY" || return 0
     measured=$(requirements rivals apps) || exit 1
-    for name in $measured; do
-        say "Installing $name, to measure it"
-        # No sources: what has to be compiled first may need compilers of other languages.
-        "$VENV/bin/python" -m pip install --quiet --only-binary :all: "$name" ||
-            say "$name is left out: there is no package of it for this interpreter and system"
-    done
+    say "Installing what is measured:" $measured
+    # shellcheck disable=SC2086  # requirements hold no spaces
+    install_what_there_is $measured
     stamp measured "$PROJECT_KEY"
 }
 
