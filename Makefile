@@ -34,7 +34,7 @@ stdlib:  ## run the interpreter's own tests of asyncio on pyaio
 	@$(SETUP) test
 	$(RUN) -m tests.stdlib $(ARGS)
 
-versions:  ## run tests, the interpreter's tests and examples on CPython 3.11 to 3.15
+versions:  ## run tests, the interpreter's tests and examples on CPython 3.11 to 3.15 and 3.13t
 	@$(SETUP)
 	$(RUN) tools/versions.py $(ARGS)
 

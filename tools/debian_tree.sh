@@ -4,6 +4,7 @@
 #   tools/debian_tree.sh make TREE PACKAGE...           make it, or add what it lacks
 #   tools/debian_tree.sh run TREE FOLDER COMMAND...     run a command in it, in FOLDER,
 #                                                       which is the same inside and outside
+#   tools/debian_tree.sh mirror                         print where the packages come from
 #
 # Needs root. Every mount is made in a mount namespace of the command's own: none is ever
 # to be undone, and the folder can be removed at any time like any other.
@@ -34,9 +35,14 @@ mirror() {
         grep -v '^ *#' | tr ' \t' '\n\n' | grep -E '^https?://.*/debian/?$' | head -n 1
 }
 
-make_tree() {
+mirror_or_fail() {
     from=$(mirror)
     [ -n "$from" ] || fail "apt's sources name no Debian mirror; name one in PYAIO_DEBIAN_MIRROR."
+    echo "$from"
+}
+
+make_tree() {
+    from=$(mirror_or_fail)
     command -v debootstrap >/dev/null ||
         apt-get install -y -q --no-install-recommends debootstrap >&2 ||
         fail "debootstrap is needed, and could not be installed."
@@ -145,6 +151,7 @@ main() {
     action=$1
     shift
     case $action in
+    mirror) mirror_or_fail ;;
     make)
         [ "$(id -u)" = 0 ] || fail "only root can make a tree."
         mkdir -p "$(dirname "$1")"
@@ -164,7 +171,7 @@ main() {
         [ "$2" = / ] || share "$1" "$2"
         enter "$@"
         ;;
-    *) fail "there is no $action, only make and run." ;;
+    *) fail "there is no $action, only make, run and mirror." ;;
     esac
 }
 

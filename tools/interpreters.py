@@ -2,9 +2,11 @@
 
 Asked in this order: PATH; pyenv; the packages of the Debian or Ubuntu at hand; a Debian
 testing in a folder of its own (debian_tree.sh), where commands then run by chroot. It has
-to be whole: with C headers, venv, and its own tests.
+to be whole: with C headers, venv, and its own tests. One without the GIL, such as "3.13t",
+is built from Debian's sources (free_threaded.sh).
 
     PYAIO_TREE      that folder (pyaio-debian-testing in the folder for temporary files)
+    PYAIO_NO_GIL    where the one without the GIL is (pyaio-free-threaded, there, too)
 """
 
 import os
@@ -14,10 +16,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
+VERSIONS = ("3.11", "3.12", "3.13", "3.13t", "3.14", "3.15")
 
 TOOLS = Path(__file__).resolve().parent
 TREE_SCRIPT = TOOLS / "debian_tree.sh"
+FREE_THREADED_SCRIPT = TOOLS / "free_threaded.sh"
 
 # What the tree needs besides an interpreter to build pyaio.
 FOR_THE_BUILD = [
@@ -35,7 +38,8 @@ FOR_THE_BUILD = [
 IS_WHOLE = """
 import ensurepip, os, sys, sysconfig, venv
 import test.test_asyncio
-assert "%d.%d" % sys.version_info[:2] == sys.argv[1]
+threads = "t" if sysconfig.get_config_var("Py_GIL_DISABLED") else ""
+assert "%d.%d" % sys.version_info[:2] + threads == sys.argv[1]
 assert os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h"))
 assert os.path.exists(os.path.join(os.path.dirname(test.test_asyncio.__file__), "test_tasks.py"))
 print(sys.executable)
@@ -66,7 +70,8 @@ class Interpreter:
 
 def find(version):
     """The Interpreter of a version such as "3.13"; NotFound says what to do."""
-    for search in (_here, _debian, _tree):
+    without_gil = version.endswith("t")
+    for search in (_here, _built) if without_gil else (_here, _debian, _tree):
         if found := search(version):
             return found
     raise NotFound(
@@ -78,7 +83,9 @@ def find(version):
 def _here(version):
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
     candidates = [f"python{version}", f"/usr/bin/python{version}"]
-    candidates += sorted(map(str, pyenv.glob(f"{version}.*/bin/python")), reverse=True)
+    line, threads = version.removesuffix("t"), version[len(version.removesuffix("t")) :]
+    found = pyenv.glob(f"{line}.*{threads}/bin/python")
+    candidates += sorted(map(str, found), reverse=True)
     for name in candidates:
         if path := _whole(Interpreter(version, name)):
             return Interpreter(version, path)
@@ -117,18 +124,34 @@ def _knows(packages):
     return shown.returncode == 0
 
 
+def _folder(variable, name):
+    """Where something is made: what the environment says, or in the folder for such things."""
+    return Path(os.environ.get(variable) or Path(tempfile.gettempdir(), name)).absolute()
+
+
 def _tree(version):
     if not _has_apt():
         return None
-    tree = Path(os.environ.get("PYAIO_TREE") or Path(tempfile.gettempdir(), "pyaio-debian-testing"))
-    command = ["sh", str(TREE_SCRIPT), "make", str(tree.absolute())]
+    tree = _folder("PYAIO_TREE", "pyaio-debian-testing")
+    command = ["sh", str(TREE_SCRIPT), "make", str(tree)]
     done = subprocess.run(
         _as_root([*command, *FOR_THE_BUILD, *_packages(version)]), stdin=subprocess.DEVNULL
     )
     if done.returncode:
         return None
-    found = Interpreter(version, f"/usr/bin/python{version}", tree.absolute())
+    found = Interpreter(version, f"/usr/bin/python{version}", tree)
     return found if _whole(found) else None
+
+
+def _built(version):
+    """Without the GIL: made from sources."""
+    if not _has_apt():
+        return None
+    folder = _folder("PYAIO_NO_GIL", "pyaio-free-threaded")
+    command = ["sh", str(FREE_THREADED_SCRIPT), "make", str(folder)]
+    done = subprocess.run(_as_root(command), stdin=subprocess.DEVNULL)
+    built = Interpreter(version, str(folder / "bin" / f"python{version}"))
+    return built if done.returncode == 0 and _whole(built) else None
 
 
 def _has_apt():
