@@ -589,7 +589,7 @@ async def main():
     process = await asyncio.create_subprocess_exec("cat", **pipes)
     await process.communicate(b"x")
     process = None
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.05)  # the first wait that lasts opens what wakes the loop
     before = open_fds()
     highest = max(map(int, before))
     told = []
