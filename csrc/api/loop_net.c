@@ -31,9 +31,10 @@ context_keyword(ModuleState *state, PyObject *const *values, PyObject *kwnames)
 
 /* int(fileobj.fileno()), for what is no int itself. New reference. */
 static PyObject *
-ask_fileno(PyObject *fileobj)
+ask_fileno(const ModuleState *state, PyObject *fileobj)
 {
-    PyObject *answer = PyObject_CallMethod(fileobj, "fileno", NULL);
+    PyObject *answer =
+        PyObject_CallMethodNoArgs(fileobj, STATE_NAME(state, fileno));
     PyObject *number = answer ? PyNumber_Long(answer) : NULL;
     Py_XDECREF(answer);
     if (number == NULL
@@ -48,10 +49,10 @@ ask_fileno(PyObject *fileobj)
 /* The fd, checked as the selectors module does: -1 with ValueError for what is
  * none, with OverflowError for one that cannot be open. */
 static int
-fd_of(PyObject *fileobj)
+fd_of(const ModuleState *state, PyObject *fileobj)
 {
-    PyObject *number =
-        PyLong_Check(fileobj) ? Py_NewRef(fileobj) : ask_fileno(fileobj);
+    PyObject *number = PyLong_Check(fileobj) ? Py_NewRef(fileobj)
+                                             : ask_fileno(state, fileobj);
     if (number == NULL) {
         return -1;
     }
@@ -84,7 +85,9 @@ add_callback(LoopObject *self, PyObject *const *args, Py_ssize_t nargs,
         return NULL;
     }
     PyObject *context = context_keyword(engine->state, args + nargs, kwnames);
-    int fd = context == NULL && PyErr_Occurred() ? -1 : fd_of(args[0]);
+    int fd = context == NULL && PyErr_Occurred()
+                 ? -1
+                 : fd_of(engine->state, args[0]);
     if (fd < 0) {
         return NULL;
     }
@@ -102,7 +105,7 @@ remove_callback(LoopObject *self, PyObject *fileobj, int event)
     if (self->engine.closed) {
         Py_RETURN_FALSE;
     }
-    int fd = fd_of(fileobj);
+    int fd = fd_of(self->engine.state, fileobj);
     if (fd < 0 && PyErr_ExceptionMatches(PyExc_ValueError)) {
         /* It may have been closed since it was added. */
         PyObject *raised = PyErr_GetRaisedException();

@@ -180,7 +180,8 @@ Loop__add_callback(LoopObject *self, PyObject *handle)
             Py_RETURN_NONE;
         }
     }
-    PyObject *cancelled = PyObject_CallMethod(handle, "cancelled", NULL);
+    PyObject *cancelled =
+        PyObject_CallMethodNoArgs(handle, STATE_NAME(state, cancelled));
     int skip = cancelled == NULL ? -1 : PyObject_IsTrue(cancelled);
     Py_XDECREF(cancelled);
     if (skip != 0) {

@@ -16,7 +16,9 @@ watch_signals(LoopObject *self)
 {
     return self->engine.running
                ? Py_NewRef(Py_False)
-               : PyObject_CallMethod((PyObject *)self, "_watch_signals", NULL);
+               : PyObject_CallMethodNoArgs(
+                     (PyObject *)self,
+                     STATE_NAME(self->engine.state, _watch_signals));
 }
 
 static int
@@ -26,8 +28,9 @@ unwatch_signals(LoopObject *self, PyObject *token, int err)
         return err;
     }
     PyObject *raised = err < 0 ? PyErr_GetRaisedException() : NULL;
-    PyObject *result =
-        PyObject_CallMethod((PyObject *)self, "_unwatch_signals", "O", token);
+    PyObject *result = PyObject_CallMethodOneArg(
+        (PyObject *)self, STATE_NAME(self->engine.state, _unwatch_signals),
+        token);
     Py_XDECREF(result);
     if (raised != NULL) {
         PyErr_SetRaisedException(raised); /* in place of a second one */
@@ -112,7 +115,8 @@ Loop__process_events(LoopObject *self, PyObject *Py_UNUSED(events))
     if (ready_is_empty(&engine->fired)) {
         Py_RETURN_NONE;
     }
-    PyObject *run = PyObject_GetAttrString((PyObject *)self, "_run_fired");
+    PyObject *run = PyObject_GetAttr((PyObject *)self,
+                                     STATE_NAME(engine->state, _run_fired));
     HandleObject *handle = run ? handle_new(engine, run, NULL, 0, NULL) : NULL;
     Py_XDECREF(run);
     if (handle == NULL) {
@@ -289,15 +293,18 @@ schedule(Engine *engine, PyObject *handle, PyObject *when)
 static PyObject *
 Loop__schedule(LoopObject *self, PyObject *handle)
 {
-    PyObject *cancelled = engine_check_closed(&self->engine) < 0
-                              ? NULL
-                              : PyObject_CallMethod(handle, "cancelled", NULL);
+    PyObject *cancelled =
+        engine_check_closed(&self->engine) < 0
+            ? NULL
+            : PyObject_CallMethodNoArgs(
+                  handle, STATE_NAME(self->engine.state, cancelled));
     int skip = cancelled == NULL ? -1 : PyObject_IsTrue(cancelled);
     Py_XDECREF(cancelled);
     if (skip != 0) {
         return none_or_null(skip);
     }
-    PyObject *when = PyObject_CallMethod(handle, "when", NULL);
+    PyObject *when = PyObject_CallMethodNoArgs(
+        handle, STATE_NAME(self->engine.state, when));
     int err = when ? schedule(&self->engine, handle, when) : -1;
     Py_XDECREF(when);
     return none_or_null(err);

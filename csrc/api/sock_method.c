@@ -34,8 +34,9 @@ ask_loop(LoopObject *loop, PyTypeObject *socket_type)
     /* From before: a change meanwhile is another version. */
     unsigned int loop_version = compat_version(Py_TYPE(loop));
     unsigned int socket_version = compat_version(socket_type);
-    PyObject *answer =
-        PyObject_CallMethod((PyObject *)loop, "_sock_calls_are_ours", NULL);
+    PyObject *answer = PyObject_CallMethodNoArgs(
+        (PyObject *)loop,
+        STATE_NAME(loop->engine.state, _sock_calls_are_ours));
     int truth = answer ? PyObject_IsTrue(answer) : -1;
     Py_XDECREF(answer);
     if (truth >= 0) {

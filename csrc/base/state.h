@@ -40,6 +40,7 @@
     X(_get_read_buffer_size)                                                  \
     X(_limit)                                                                 \
     X(_loop)                                                                  \
+    X(_msg_callback)                                                          \
     X(_paused)                                                                \
     X(_pending_calls)                                                         \
     X(_pipe_data_received)                                                    \
@@ -47,8 +48,11 @@
     X(_process_outgoing)                                                      \
     X(_process_self_data)                                                     \
     X(_protocol)                                                              \
+    X(_resume)                                                                \
+    X(_run_fired)                                                             \
     X(_run_once)                                                              \
     X(_selector)                                                              \
+    X(_sock_calls_are_ours)                                                   \
     X(_ssl_protocol)                                                          \
     X(_sslobj)                                                                \
     X(_start)                                                                 \
@@ -56,8 +60,10 @@
     X(_stream_reader)                                                         \
     X(_stream_reader_wr)                                                      \
     X(_transport)                                                             \
+    X(_unwatch_signals)                                                       \
     X(_waiter)                                                                \
     X(_wakeup_waiter)                                                         \
+    X(_watch_signals)                                                         \
     X(_write_appdata)                                                         \
     X(_write_to_self)                                                         \
     X(add_done_callback)                                                      \
@@ -70,6 +76,7 @@
     X(cancel)                                                                 \
     X(cancelled)                                                              \
     X(close)                                                                  \
+    X(connect)                                                                \
     X(connection_lost)                                                        \
     X(connection_made)                                                        \
     X(context)                                                                \
@@ -108,6 +115,9 @@
     X(proc)                                                                   \
     X(proto)                                                                  \
     X(protocol)                                                               \
+    X(read)                                                                   \
+    X(recv_into)                                                              \
+    X(recvfrom_into)                                                          \
     X(result)                                                                 \
     X(resume_writing)                                                         \
     X(run)                                                                    \
@@ -116,6 +126,7 @@
     X(sendto)                                                                 \
     X(set_exception)                                                          \
     X(set_result)                                                             \
+    X(setblocking)                                                            \
     X(slow_callback_duration)                                                 \
     X(socket)                                                                 \
     X(sockname)                                                               \

@@ -167,15 +167,19 @@ output_discard(ReadyEntry *entry)
 static PyObject *
 pipe_data_received(ChildOutput *output)
 {
+    PyObject *number = PyLong_FromLong(output->number);
     PyObject *data =
         output->copy != NULL
             ? Py_NewRef(output->copy)
             : PyBytes_FromStringAndSize(output->bytes, output->size);
     PyObject *result =
-        data ? PyObject_CallMethod(output->protocol, "pipe_data_received",
-                                   "lO", output->number, data)
-             : NULL;
+        number && data ? PyObject_CallMethodObjArgs(
+                             output->protocol,
+                             method_name(output->pipe->engine->state, FEED),
+                             number, data, NULL)
+                       : NULL;
     Py_XDECREF(data);
+    Py_XDECREF(number);
     return result;
 }
 

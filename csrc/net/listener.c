@@ -167,7 +167,8 @@ listener_schedule_retry(ListenerObject *listener)
         return -1;
     }
     int64_t due = now + RETRY_NS;
-    PyObject *resume = PyObject_GetAttrString((PyObject *)listener, "_resume");
+    PyObject *resume = PyObject_GetAttr((PyObject *)listener,
+                                        STATE_NAME(engine->state, _resume));
     TimerHandleObject *timer =
         resume ? timer_handle_new(engine, (double)due / 1e9, NULL, resume,
                                   NULL, 0, listener->context)

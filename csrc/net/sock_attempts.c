@@ -149,7 +149,8 @@ sock_attempt_recv_into(SockIO *io)
 {
     Py_buffer view;
     if (!take_room(io, &view)) {
-        return PyObject_CallMethod(io->sock, "recv_into", "O", io->data);
+        return PyObject_CallMethodOneArg(
+            io->sock, STATE_NAME(io->engine->state, recv_into), io->data);
     }
     PyObject *got = receive_into(io, &view, NULL);
     PyBuffer_Release(&view);
@@ -161,8 +162,14 @@ sock_attempt_recvfrom_into(SockIO *io)
 {
     Py_buffer view;
     if (!take_room(io, &view)) {
-        return PyObject_CallMethod(io->sock, "recvfrom_into", "On", io->data,
-                                   io->size);
+        PyObject *size = PyLong_FromSsize_t(io->size);
+        PyObject *got =
+            size ? PyObject_CallMethodObjArgs(
+                       io->sock, STATE_NAME(io->engine->state, recvfrom_into),
+                       io->data, size, NULL)
+                 : NULL;
+        Py_XDECREF(size);
+        return got;
     }
     SocketAddress from;
     PyObject *got = receive_into(io, &view, &from);
@@ -208,8 +215,9 @@ sock_attempt_sendall(SockIO *io)
 PyObject *
 sock_attempt_sendto(SockIO *io)
 {
-    PyObject *sent =
-        PyObject_CallMethod(io->sock, "sendto", "OO", io->data, io->address);
+    PyObject *sent = PyObject_CallMethodObjArgs(
+        io->sock, STATE_NAME(io->engine->state, sendto), io->data, io->address,
+        NULL);
     note_sent(io);
     return sent != NULL ? sent : not_now_of_method();
 }
@@ -220,8 +228,8 @@ sock_attempt_sendto(SockIO *io)
 static PyObject *
 begin_to_connect(SockIO *io)
 {
-    PyObject *done =
-        PyObject_CallMethod(io->sock, "connect", "(O)", io->address);
+    PyObject *done = PyObject_CallMethodOneArg(
+        io->sock, STATE_NAME(io->engine->state, connect), io->address);
     io->connecting = true;
     note_sent(io);
     return done != NULL ? done : not_now_of_method();

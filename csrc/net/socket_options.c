@@ -68,8 +68,9 @@ socket_from_facts(ModuleState *state, const SocketFacts *facts)
         PyObject_CallFunction(state->socket_type, "iiii", facts->family,
                               facts->type, facts->proto, facts->fd);
     /* It has to know that the fd does not block: its dup() would set it. */
-    PyObject *done =
-        sock ? PyObject_CallMethod(sock, "setblocking", "O", Py_False) : NULL;
+    PyObject *done = sock ? PyObject_CallMethodOneArg(
+                                sock, STATE_NAME(state, setblocking), Py_False)
+                          : NULL;
     if (done == NULL && sock != NULL) {
         socket_give_back(sock);
         sock = NULL;

@@ -37,11 +37,12 @@ build_bridges(TlsObject *self, const OpenSsl *openssl, Ssl *ssl)
 /* 1 when the program has OpenSSL tell it of every message: what its callback raises comes
  * out of the SSLObject's methods, so these are called. 0 when not, -1 on error. */
 static int
-is_watched(PyObject *sslobj)
+is_watched(ModuleState *state, PyObject *sslobj)
 {
-    PyObject *context = PyObject_GetAttrString(sslobj, "context");
+    PyObject *context = PyObject_GetAttr(sslobj, STATE_NAME(state, context));
     PyObject *callback =
-        context ? PyObject_GetAttrString(context, "_msg_callback") : NULL;
+        context ? PyObject_GetAttr(context, STATE_NAME(state, _msg_callback))
+                : NULL;
     int watched = callback == NULL ? -1 : callback != Py_None;
     Py_XDECREF(callback);
     Py_XDECREF(context);
@@ -58,7 +59,7 @@ tls_take_sslobj(TlsObject *self, PyObject *sslobj)
     if (ssl == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    int watched = is_watched(sslobj);
+    int watched = is_watched(self->state, sslobj);
     if (watched != 0 || build_bridges(self, openssl_get(), ssl) < 0) {
         tls_forget_ssl(self);
         return watched > 0 ? 0 : -1;

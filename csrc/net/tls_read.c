@@ -25,8 +25,12 @@ typedef enum Piece {
 static Piece
 ask_sslobj(TlsObject *self, char *buffer, size_t size, size_t *count)
 {
+    PyObject *most = PyLong_FromSize_t(size);
     PyObject *data =
-        PyObject_CallMethod(self->sslobj, "read", "n", (Py_ssize_t)size);
+        most ? PyObject_CallMethodOneArg(self->sslobj,
+                                         STATE_NAME(self->state, read), most)
+             : NULL;
+    Py_XDECREF(most);
     if (data == NULL) {
         if (!PyErr_ExceptionMatches(self->state->ssl_again)) {
             return PIECE_ERROR;

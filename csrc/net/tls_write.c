@@ -145,8 +145,12 @@ output_drop(TlsObject *self)
 static int
 ask_sslobj(TlsObject *self, const char *data, size_t size, size_t *taken)
 {
-    PyObject *count = PyObject_CallMethod(self->sslobj, "write", "y#", data,
-                                          (Py_ssize_t)size);
+    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+    PyObject *count =
+        bytes ? PyObject_CallMethodOneArg(
+                    self->sslobj, STATE_NAME(self->state, write), bytes)
+              : NULL;
+    Py_XDECREF(bytes);
     if (count == NULL) {
         if (!PyErr_ExceptionMatches(self->state->ssl_again)) {
             return -1;

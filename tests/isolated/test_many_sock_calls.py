@@ -124,7 +124,7 @@ def main():
 
 # What a closed loop leaves to the collector is freed in one go, so it takes some rounds until
 # the free lists are full: 700 blocks.
-measure.check_steady(main, things=100, warm=12)
+measure.check_steady(main, things=100)
 """
     out = measured(PRELUDE + GATHERED + source)
     assert out == []
