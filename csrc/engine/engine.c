@@ -159,14 +159,35 @@ engine_return_scratch(Engine *engine, char *lent)
     }
 }
 
+#define LOOP_IS_CLOSED "Event loop is closed"
+
 int
 engine_check_closed(Engine *engine)
 {
     if (engine->closed) {
-        PyErr_SetString(PyExc_RuntimeError, "Event loop is closed");
+        PyErr_SetString(PyExc_RuntimeError, LOOP_IS_CLOSED);
         return -1;
     }
     return 0;
+}
+
+bool
+engine_error_is_closed(void)
+{
+    PyObject *error = PyErr_GetRaisedException();
+    PyObject *text = Py_IS_TYPE(error, (PyTypeObject *)PyExc_RuntimeError)
+                         ? PyObject_Str(error)
+                         : NULL;
+    if (text != NULL
+        && PyUnicode_CompareWithASCIIString(text, LOOP_IS_CLOSED) == 0) {
+        Py_DECREF(text);
+        Py_DECREF(error);
+        return true;
+    }
+    PyErr_Clear(); /* of a text that could not be made */
+    Py_XDECREF(text);
+    PyErr_SetRaisedException(error);
+    return false;
 }
 
 int

@@ -289,6 +289,8 @@ void engine_return_scratch(Engine *engine, char *lent);
 
 /* RuntimeError('Event loop is closed') and -1 on a closed loop. */
 int engine_check_closed(Engine *engine);
+/* With an exception set: whether it is that one, which is then taken back. */
+bool engine_error_is_closed(void);
 /* Debug mode: RuntimeError and -1 in a thread that is not the loop's. */
 int engine_check_thread(Engine *engine);
 

@@ -116,11 +116,9 @@ errand_run(ReadyEntry *entry, Engine *engine)
 static void
 discard_error(void)
 {
-    if (PyErr_ExceptionMatches(PyExc_RuntimeError)) {
-        PyErr_Clear();
-        return;
+    if (!engine_error_is_closed()) {
+        report_unraisable("the end of an object of a closed loop");
     }
-    report_unraisable("the end of an object of a closed loop");
 }
 
 static void
