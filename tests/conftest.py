@@ -19,6 +19,7 @@ from pathlib import Path
 
 import helpers
 import pytest
+import threads_at_work
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -143,6 +144,13 @@ def short_turns_of_threads():
     sys.setswitchinterval(1e-5)
     yield
     sys.setswitchinterval(interval)
+
+
+@pytest.fixture
+def running(loop):
+    """The loop, running in a thread of its own until the test ends."""
+    with threads_at_work.running(loop):
+        yield loop
 
 
 @pytest.fixture

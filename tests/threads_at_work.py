@@ -1,12 +1,14 @@
-"""What the tests of several threads share: starting them at once and taking what they give.
+"""What the tests of several threads share: starting them at once and taking what they give, and
+a loop that runs in one of them.
 
 Imported by name: ``from threads_at_work import in_threads``.
 """
 
+import contextlib
 import threading
 import time
 
-from helpers import HANG
+from helpers import HANG, wait_until
 
 
 def in_threads(count, function):
@@ -40,3 +42,21 @@ def in_threads(count, function):
     hanging = [thread.name for thread in threads if thread.is_alive()]
     assert not hanging, f"not ended after {HANG} s: {', '.join(hanging)}"
     return results
+
+
+@contextlib.contextmanager
+def running(loop):
+    """Inside, the loop runs in another thread; gives a function that returns once it sleeps."""
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def sleeps():
+        with open(f"/proc/self/task/{thread.native_id}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "S"
+
+    try:
+        yield lambda: wait_until(sleeps, "the loop is about to wait")
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(HANG)
+        assert not thread.is_alive()

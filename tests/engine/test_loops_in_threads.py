@@ -18,16 +18,6 @@ class Thing:
     """What can be referred to weakly."""
 
 
-@pytest.fixture
-def running(loop):
-    """The loop, running in a thread of its own until the test ends."""
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(HANG)
-
-
 def ask(loop, function):
     """function() in the thread of the loop."""
 

@@ -37,10 +37,9 @@ from thread_peers import (
     hearing,
     in_clear_and_secure,
     payload,
-    running,
     unclosed,
 )
-from threads_at_work import in_threads
+from threads_at_work import in_threads, running
 
 pytestmark = pytest.mark.usefixtures("short_turns_of_threads")
 

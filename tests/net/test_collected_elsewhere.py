@@ -15,8 +15,8 @@ from datagram_peers import Datagrams
 from helpers import PATIENCE, HandlerCalls, only_pyaio, open_fds
 from peers import LOOPBACK, Accepting, Recorder, closed, tcp_pair, turns, unix_pair, until
 from pipe_ends import connected
-from thread_peers import LOOPS, beside, busy, hearing, in_clear_and_secure, running, unclosed
-from threads_at_work import in_threads
+from thread_peers import LOOPS, beside, busy, hearing, in_clear_and_secure, unclosed
+from threads_at_work import in_threads, running
 
 pytestmark = pytest.mark.usefixtures("short_turns_of_threads")
 

@@ -7,33 +7,13 @@ Imported by name: ``from thread_peers import busy``.
 import asyncio
 import contextlib
 import random
-import threading
 import warnings
 
 import pytest
-from helpers import HANG, wait_until
 from peers import LOOPBACK, Recorder, closed, connection, until
 
 #: How many run beside each other.
 LOOPS = 4
-
-
-@contextlib.contextmanager
-def running(loop):
-    """Inside, the loop runs in another thread; gives a function that returns once it sleeps."""
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-
-    def sleeps():
-        with open(f"/proc/self/task/{thread.native_id}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "S"
-
-    try:
-        yield lambda: wait_until(sleeps, "the loop is about to wait")
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(HANG)
-        assert not thread.is_alive()
 
 
 def payload(seed, size):

@@ -15,16 +15,6 @@ pytestmark = pytest.mark.usefixtures("short_turns_of_threads")
 THREADS = 4
 
 
-@pytest.fixture
-def running(loop):
-    """The loop, running in a thread of its own until the test ends."""
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join(HANG)
-
-
 def on(loop, coro):
     """The result of a coroutine that the loop runs in its own thread."""
     return asyncio.run_coroutine_threadsafe(coro, loop).result(HANG)
