@@ -14,7 +14,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Names looked up at run time, interned once: STATE_NAME(state, call_at). */
+/* Names looked up at run time, interned once: STATE_NAME(state, call_at). One made for the
+ * look-up (PyObject_GetAttrString(), PyObject_CallMethod()) takes a place in the
+ * interpreter's cache of type attributes and stays there: only where it happens once. */
 #define STATE_NAMES(X)                                                        \
     X(Future)                                                                 \
     X(Task)                                                                   \
@@ -25,6 +27,7 @@
     X(_call_connection_lost)                                                  \
     X(_call_eof_received)                                                     \
     X(_check_callback)                                                        \
+    X(_clock_resolution)                                                      \
     X(_control_app_writing)                                                   \
     X(_control_ssl_reading)                                                   \
     X(_detach)                                                                \
@@ -102,8 +105,10 @@
     X(getpeername)                                                            \
     X(getsockname)                                                            \
     X(handle)                                                                 \
+    X(ident)                                                                  \
     X(is_running)                                                             \
     X(loop)                                                                   \
+    X(main_thread)                                                            \
     X(message)                                                                \
     X(msg)                                                                    \
     X(name)                                                                   \
@@ -126,6 +131,7 @@
     X(sendto)                                                                 \
     X(set_exception)                                                          \
     X(set_result)                                                             \
+    X(set_wakeup_fd)                                                          \
     X(setblocking)                                                            \
     X(slow_callback_duration)                                                 \
     X(socket)                                                                 \

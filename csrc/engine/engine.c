@@ -108,8 +108,8 @@ engine_now(Engine *engine, bool *failed)
 int64_t
 engine_resolution(Engine *engine, bool *failed)
 {
-    PyObject *value =
-        PyObject_GetAttrString(engine->loop, "_clock_resolution");
+    PyObject *value = PyObject_GetAttr(
+        engine->loop, STATE_NAME(engine->state, _clock_resolution));
     if (value == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
         PyErr_Clear(); /* a loop whose __init__() has not run */
         return 0;

@@ -135,11 +135,12 @@ signals_wakeup_fd(Engine *engine)
 /* signal.set_wakeup_fd(), by a call from C: no handler can run between its
  * return and what we note of it. Returns the fd of before in *before. */
 static int
-set_wakeup_fd(int fd, bool warn, int *before)
+set_wakeup_fd(const ModuleState *state, int fd, bool warn, int *before)
 {
     PyObject *module = PyImport_ImportModule("signal");
     PyObject *set =
-        module ? PyObject_GetAttrString(module, "set_wakeup_fd") : NULL;
+        module ? PyObject_GetAttr(module, STATE_NAME(state, set_wakeup_fd))
+               : NULL;
     PyObject *args = Py_BuildValue("(i)", fd);
     PyObject *keywords = Py_BuildValue("{s:O}", "warn_on_full_buffer",
                                        warn ? Py_True : Py_False);
@@ -157,12 +158,15 @@ set_wakeup_fd(int fd, bool warn, int *before)
 
 /* 1 in the main thread, 0 in others, -1 with an exception set. */
 static int
-in_main_thread(void)
+in_main_thread(const ModuleState *state)
 {
     PyObject *module = PyImport_ImportModule("threading");
     PyObject *thread =
-        module ? PyObject_CallMethod(module, "main_thread", NULL) : NULL;
-    PyObject *ident = thread ? PyObject_GetAttrString(thread, "ident") : NULL;
+        module
+            ? PyObject_CallMethodNoArgs(module, STATE_NAME(state, main_thread))
+            : NULL;
+    PyObject *ident =
+        thread ? PyObject_GetAttr(thread, STATE_NAME(state, ident)) : NULL;
     unsigned long number = ident ? PyLong_AsUnsignedLong(ident) : 0;
     Py_XDECREF(ident);
     Py_XDECREF(thread);
@@ -173,13 +177,13 @@ in_main_thread(void)
 static int
 take_wakeup_fd(Engine *engine)
 {
-    int main_thread = in_main_thread();
+    int main_thread = in_main_thread(engine->state);
     int ours = main_thread == 1 ? signals_wakeup_fd(engine) : -1;
     if (ours < 0) {
         return main_thread == 0 ? 0 : -1;
     }
     int before;
-    if (set_wakeup_fd(ours, false, &before) < 0) {
+    if (set_wakeup_fd(engine->state, ours, false, &before) < 0) {
         if (PyErr_ExceptionMatches(PyExc_ValueError)) {
             PyErr_Clear(); /* the main thread of a subinterpreter */
             return 0;
@@ -217,13 +221,13 @@ signals_give_back(Engine *engine)
     int current, none;
     engine->signals_taken = false;
     engine->signal_before = -1;
-    if (set_wakeup_fd(-1, true, &current) < 0) {
+    if (set_wakeup_fd(engine->state, -1, true, &current) < 0) {
         return -1;
     }
     if (current != engine->signal_pipe[1]) {
         next = current; /* somebody else's, set meanwhile */
     }
-    if (next < 0 || set_wakeup_fd(next, true, &none) == 0) {
+    if (next < 0 || set_wakeup_fd(engine->state, next, true, &none) == 0) {
         return 0;
     }
     if (!PyErr_ExceptionMatches(PyExc_OSError)
