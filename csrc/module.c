@@ -57,10 +57,10 @@ PyDoc_STRVAR(use_layout_doc,
              "Say where asyncio keeps what debuggers read (pyaio._layout). "
              "False where that is\nnot so: then its functions are called.");
 PyDoc_STRVAR(use_openssl_doc,
-             "_use_openssl(path, sslobj, socket, again, /)\n--\n\n"
-             "Say where OpenSSL is: the file of the module _ssl, an ssl.SSLObject and the\n"
-             "_ssl._SSLSocket in it; and the exceptions that ask to try again. False where\n"
-             "it is not proved.");
+             "_use_openssl(path, ssl_object, socket, again, /)\n--\n\n"
+             "Say where OpenSSL is: the file of the module _ssl, ssl.SSLObject, and an\n"
+             "_ssl._SSLSocket; and the exceptions that ask to try again. False where it is\n"
+             "not proved.");
 PyDoc_STRVAR(sock_method_doc,
              "_sock_method(function, /)\n--\n\n"
              "The native method for one of asyncio's sock_*(), a coroutine "

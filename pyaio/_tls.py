@@ -63,9 +63,16 @@ class SSLProtocol(_core.SSLProtocol, sslproto.SSLProtocol):
         return super()._get_app_transport()  # type: ignore[misc]  # the stubs have it not
 
 
-#: The classes that ours stand before.
+#: The classes that ours stand before, and the one whose bytes they take.
 _ASYNCIO = (sslproto.SSLProtocol, sslproto._SSLProtocolTransport)
+_SSL_OBJECT = getattr(ssl, "SSLObject", None)
 
+#: The methods that each of them has as it is written.
+_METHODS = {
+    cls: frozenset(name for name, value in vars(cls).items() if isinstance(value, FunctionType))
+    for cls in (*_ASYNCIO, _SSL_OBJECT)
+    if cls is not None
+}
 
 #: What _finds_openssl() has found, and the lock of who looks.
 _FINDINGS: list[bool] = []
@@ -102,19 +109,21 @@ def is_native() -> bool:
         (sslproto.SSLProtocol, sslproto._SSLProtocolTransport) == _ASYNCIO
         and all(_is_as_written(cls, sslproto) for cls in _ASYNCIO)
         and _finds_openssl()
-        and _is_as_written(ssl.SSLObject, ssl)
+        and ssl.SSLObject is _SSL_OBJECT
+        and _is_as_written(_SSL_OBJECT, ssl)
     )
 
 
 def _is_as_written(cls: type, module: ModuleType) -> bool:
-    """Whether all functions of a class are still those of its file."""
+    """Whether all methods of a class are still the functions of its file, and no other is there:
+    what takes the place of one may be any object.
+    """
     now = vars(cls).copy()
     if now == _SEEN.get(cls):
         return True
+    names = _METHODS[cls].union(name for name, value in now.items() if callable(value))
     written = all(
-        _is_function_of(value, module, f"{cls.__name__}.{name}")
-        for name, value in now.items()
-        if isinstance(value, FunctionType)
+        _is_function_of(now.get(name), module, f"{cls.__name__}.{name}") for name in names
     )
     if written:
         _SEEN[cls] = now
@@ -142,8 +151,8 @@ def _look_for_openssl() -> bool:
     path = getattr(getattr(ssl, "_ssl", None), "__file__", None)
     if path is None:
         return False  # built into the interpreter
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Not by ssl.SSLContext, which some programs replace.
+    context = ssl._ssl._SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.sslobject_class = ssl.SSLObject
-    sslobj: Any = context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
-    return _core._use_openssl(path, sslobj, sslobj._sslobj, sslproto.SSLAgainErrors)
+    socket = context._wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, None)
+    return _core._use_openssl(path, _SSL_OBJECT, socket, sslproto.SSLAgainErrors)

@@ -18,13 +18,23 @@ openssl_get(void)
 
 /* ---- its functions ---- */
 
+/* A function of the library that the module _ssl was linked with. NULL where the program
+ * has an OpenSSL of its own, too, which may have come in between. */
+static void *
+find_function(void *library, const char *name)
+{
+    void *found = dlsym(library, name);
+    void *of_program = dlsym(RTLD_DEFAULT, name);
+    return of_program == NULL || of_program == found ? found : NULL;
+}
+
 /* Whether all functions are there. */
 static bool
 find_functions(OpenSsl *openssl, void *library)
 {
     void *found;
 #define X(result, name, parameters)                                           \
-    found = dlsym(library, #name);                                            \
+    found = find_function(library, #name);                                    \
     if (found == NULL) {                                                      \
         return false;                                                         \
     }                                                                         \
@@ -103,12 +113,12 @@ find_all(const char *path, PyObject *socket, PyObject *context)
 PyObject *
 openssl_use(PyObject *module, PyObject *args)
 {
-    PyObject *path, *sslobj, *socket, *again;
-    if (!PyArg_ParseTuple(args, "O&OOO:_use_openssl", PyUnicode_FSConverter,
-                          &path, &sslobj, &socket, &again)) {
+    PyObject *path, *ssl_object, *socket, *again;
+    if (!PyArg_ParseTuple(args, "O&O!OO:_use_openssl", PyUnicode_FSConverter,
+                          &path, &PyType_Type, &ssl_object, &socket, &again)) {
         return NULL;
     }
-    PyObject *context = PyObject_GetAttrString(sslobj, "context");
+    PyObject *context = PyObject_GetAttrString(socket, "context");
     int found = context == NULL
                     ? -1
                     : find_all(PyBytes_AS_STRING(path), socket, context);
@@ -116,7 +126,7 @@ openssl_use(PyObject *module, PyObject *args)
     Py_DECREF(path);
     if (found > 0) {
         ModuleState *state = PyModule_GetState(module);
-        Py_XSETREF(state->ssl_object, Py_NewRef(Py_TYPE(sslobj)));
+        Py_XSETREF(state->ssl_object, Py_NewRef(ssl_object));
         Py_XSETREF(state->ssl_socket, Py_NewRef(Py_TYPE(socket)));
         Py_XSETREF(state->ssl_again, Py_NewRef(again));
     }

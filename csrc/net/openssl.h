@@ -63,9 +63,9 @@ enum {
     OPENSSL_RETRY_FLAGS = 0x0f,  /* BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY */
 };
 
-/* _use_openssl(path, sslobj, socket, again, /): `path` is the file of the module _ssl, `sslobj`
- * an ssl.SSLObject that is used for nothing else, `socket` the _ssl._SSLSocket in it,
- * `again` the exceptions that ask to try again.
+/* _use_openssl(path, ssl_object, socket, again, /): `path` is the file of the module _ssl,
+ * `ssl_object` the class ssl.SSLObject, `socket` an _ssl._SSLSocket that is used for
+ * nothing else, `again` the exceptions that ask to try again.
  * Python's True when its SSL has been found and proved, False when not; NULL with an
  * exception set. */
 PyObject *openssl_use(PyObject *module, PyObject *args);

@@ -77,7 +77,8 @@ write_bytes(StreamObject *stream, PyObject *owner, const char *data,
         return 0;
     }
     PyObject *before;
-    if (stream_keep_first_writer(stream, &before) < 0) {
+    if (engine_check_closed(stream->engine) < 0
+        || stream_keep_first_writer(stream, &before) < 0) {
         return -1;
     }
     int err = write_queue_push(&stream->queue, owner, data + sent,
@@ -187,10 +188,28 @@ push_lines(StreamObject *stream, PyObject *lines)
     return 0;
 }
 
+/* On a closed loop, which sends nothing later. */
+static int
+write_each_line(StreamObject *stream, PyObject *lines)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(lines); i++) {
+        PyObject *line = PyList_GET_ITEM(lines, i);
+        if (write_bytes(stream, line, PyBytes_AS_STRING(line),
+                        (size_t)PyBytes_GET_SIZE(line))
+            < 0) {
+            return -1;
+        }
+    }
+    return 0;
+}
+
 /* Queues the lines, and sends them unless they can wait. */
 static int
 write_own_lines(StreamObject *stream, PyObject *lines)
 {
+    if (stream->engine->closed) {
+        return write_each_line(stream, lines);
+    }
     bool waits = write_can_wait(stream, 0) || stream->write_armed;
     PyObject *before;
     if (stream_keep_first_writer(stream, &before) < 0) {

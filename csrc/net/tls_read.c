@@ -21,7 +21,8 @@ typedef enum Piece {
 /* ---- SSLObject.read() ---- */
 
 /* Whatever is not data and not "later": the SSLObject finds the same, since OpenSSL
- * keeps its error and its end, and makes Python's exception of it. */
+ * keeps its end and its queue of errors, which nobody clears in between, and makes Python's
+ * exception of it. */
 static Piece
 ask_sslobj(TlsObject *self, char *buffer, size_t size, size_t *count)
 {
@@ -168,7 +169,7 @@ read_to_protocol(TlsObject *self)
 
 /* ---- a StreamReader ---- */
 
-/* To the reader, or, where that is not an ordinary one, to data_received(). */
+/* 1 when the reader has it, 0 where that is not an ordinary one, -1 on error. */
 static int
 feed(TlsObject *self, const char *data, size_t size)
 {
@@ -182,13 +183,38 @@ feed(TlsObject *self, const char *data, size_t size)
                                        data, (Py_ssize_t)size);
     Py_XDECREF(stream);
     Py_XDECREF(protocol);
-    if (fed != 0) {
-        return fed < 0 ? -1 : 0;
+    return fed;
+}
+
+/* data_received() with the data and the rest, if there is one, behind it. */
+static int
+deliver_joined(TlsObject *self, const char *data, size_t size, PyObject *rest)
+{
+    PyObject *all = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
+    if (all != NULL && rest != NULL) {
+        PyBytes_Concat(&all, rest); /* NULL on failure */
     }
-    PyObject *bytes = PyBytes_FromStringAndSize(data, (Py_ssize_t)size);
-    int err = bytes == NULL ? -1 : deliver(self, bytes);
-    Py_XDECREF(bytes);
+    int err = all == NULL ? -1 : deliver(self, all);
+    Py_XDECREF(all);
     return err;
+}
+
+/* To the reader, or, where that is not an ordinary one, to data_received(). */
+static int
+feed_or_deliver(TlsObject *self, const char *data, size_t size, PyObject *rest)
+{
+    int fed = size > 0 ? feed(self, data, size) : 1;
+    if (fed == 0) {
+        return deliver_joined(self, data, size, rest);
+    }
+    if (fed > 0 && rest != NULL) {
+        fed = feed(self, PyBytes_AS_STRING(rest),
+                   (size_t)PyBytes_GET_SIZE(rest));
+        if (fed == 0) {
+            return deliver(self, rest);
+        }
+    }
+    return fed < 0 ? -1 : 0;
 }
 
 /* What is more than a record comes in a second piece; nothing is fed before OpenSSL has
@@ -203,12 +229,7 @@ read_to_reader(TlsObject *self)
     if (piece == PIECE_FULL) {
         piece = read_all(self, &rest);
     }
-    if (piece != PIECE_ERROR
-        && ((count > 0 && feed(self, data, count) < 0)
-            || (rest != NULL
-                && feed(self, PyBytes_AS_STRING(rest),
-                        (size_t)PyBytes_GET_SIZE(rest))
-                       < 0))) {
+    if (piece != PIECE_ERROR && feed_or_deliver(self, data, count, rest) < 0) {
         piece = PIECE_ERROR;
     }
     Py_XDECREF(rest);

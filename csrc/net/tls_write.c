@@ -201,12 +201,10 @@ keep(TlsObject *self, const char *data, size_t size)
 }
 
 /* One piece of data, part by part. 1 when all was taken, 0 when the rest is kept, -1 on
- * error. A transport that asks to pause amid the parts has them all, as it has one write of
- * asyncio's. */
+ * error. While the transport is `paused` the records wait in the BIO. */
 static int
-encrypt(TlsObject *self, const char *data, size_t size)
+encrypt(TlsObject *self, const char *data, size_t size, bool paused)
 {
-    bool paused = self->ssl_writing_paused;
     while (size > 0) {
         size_t part = size < PART ? size : PART, taken;
         if (!paused) {
@@ -268,25 +266,26 @@ can_encrypt(TlsObject *self, PyObject *const *pieces, Py_ssize_t count)
 
 /* As encrypt(); a piece that `waits` goes behind what is in the backlog. */
 static int
-encrypt_piece(TlsObject *self, PyObject *piece, bool waits)
+encrypt_piece(TlsObject *self, PyObject *piece, bool paused, bool waits)
 {
     Py_buffer view;
     if (PyObject_GetBuffer(piece, &view, PyBUF_SIMPLE) < 0) {
         return -1;
     }
     size_t size = (size_t)view.len;
-    int all =
-        waits ? keep(self, view.buf, size) : encrypt(self, view.buf, size);
+    int all = waits ? keep(self, view.buf, size)
+                    : encrypt(self, view.buf, size, paused);
     PyBuffer_Release(&view);
     return all;
 }
 
 static int
-encrypt_pieces(TlsObject *self, PyObject *const *pieces, Py_ssize_t count)
+encrypt_pieces(TlsObject *self, PyObject *const *pieces, Py_ssize_t count,
+               bool paused)
 {
     int all = 1;
     for (Py_ssize_t i = 0; all >= 0 && i < count; i++) {
-        all = encrypt_piece(self, pieces[i], all == 0);
+        all = encrypt_piece(self, pieces[i], paused, all == 0);
     }
     return all < 0 ? -1 : 0;
 }
@@ -309,17 +308,20 @@ join(PyObject *const *pieces, Py_ssize_t count, char *joined, size_t *size)
     return count > 1;
 }
 
+/* A transport that asks to pause amid the pieces has them all, as it has one write of
+ * asyncio's. */
 static int
 encrypt_all(TlsObject *self, PyObject *const *pieces, Py_ssize_t count)
 {
+    bool paused = self->ssl_writing_paused;
     if (count > 1) {
         char joined[TLS_RECORD_DATA];
         size_t size;
         if (join(pieces, count, joined, &size)) {
-            return encrypt(self, joined, size) < 0 ? -1 : 0;
+            return encrypt(self, joined, size, paused) < 0 ? -1 : 0;
         }
     }
-    return encrypt_pieces(self, pieces, count);
+    return encrypt_pieces(self, pieces, count, paused);
 }
 
 static int

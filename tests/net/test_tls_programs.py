@@ -5,10 +5,12 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import random
 import ssl
 import weakref
 from asyncio import sslproto
+from pathlib import Path
 
 import pytest
 from helpers import HandlerCalls, only_pyaio
@@ -318,6 +320,110 @@ def test_a_method_replaced_in_ssl_is_called(run, tls, monkeypatch, name):
             assert near.transport.get_extra_info("ssl_object") in called
 
     run(main)
+
+
+class Wrapper:
+    """In the place of a method, as tracing tools put one there: an object that is called."""
+
+    def __init__(self, function, calls):
+        self.function, self.calls = function, calls
+
+    def __get__(self, instance, owner=None):
+        return functools.partial(self, instance)
+
+    def __call__(self, *args):
+        self.calls.append(args[0])
+        return self.function(*args)
+
+
+def method_of_functools(function, calls):
+    """In the place of a method: what cannot be called itself."""
+
+    def spy(self, *args):
+        calls.append(self)
+        return function(self, *args)
+
+    return functools.partialmethod(spy)
+
+
+@pytest.mark.parametrize("wrap", [Wrapper, method_of_functools])
+@pytest.mark.parametrize(
+    ("cls", "name"),
+    [
+        (ssl.SSLObject, "read"), (ssl.SSLObject, "write"),
+        (sslproto.SSLProtocol, "_do_read"), (sslproto.SSLProtocol, "_write_appdata"),
+        (sslproto._SSLProtocolTransport, "write"),
+    ],
+)  # fmt: skip
+def test_an_object_in_the_place_of_a_method_is_called(run, tls, monkeypatch, wrap, cls, name):
+    calls = []
+    monkeypatch.setattr(cls, name, wrap(getattr(cls, name), calls))
+
+    async def main():
+        async with facing(tls) as (near, peer):
+            await exchange(near, peer)
+            transport = near.transport
+            ours = transport.get_extra_info("ssl_object"), transport._ssl_protocol, transport
+            assert any(call in ours for call in calls)
+
+    run(main)
+
+
+def test_a_method_that_is_missing_is_missed(run, tls, monkeypatch):
+    monkeypatch.delattr(sslproto._SSLProtocolTransport, "writelines")
+    assert run(classes_used, tls)[1] is sslproto.SSLProtocol
+
+
+#: An SSLContext of the program makes the objects, from before the first connection on.
+REPLACED = """
+import asyncio, ssl
+from certificates import CA
+
+calls = []
+
+class Own(ssl.SSLObject):
+    def read(self, *args):
+        calls.append(self)
+        return super().read(*args)
+
+def wrap_bio(self, incoming, outgoing, *args, **kwargs):
+    self.sslobject_class = Own
+    return original(self, incoming, outgoing, *args, **kwargs)
+
+original, ssl.SSLContext.wrap_bio = ssl.SSLContext.wrap_bio, wrap_bio
+
+async def main():
+    async def echo(reader, writer):
+        writer.write(await reader.readline())
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0, ssl=server_context)
+    address = server.sockets[0].getsockname()
+    names = dict(ssl=client_context, server_hostname="localhost")
+    reader, writer = await asyncio.open_connection(*address, **names)
+    writer.write(b"a line\\n")
+    assert await reader.readline() == b"a line\\n"
+    assert writer.get_extra_info("ssl_object") in calls
+    writer.close()
+    server.close()
+
+authority = CA()
+server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+authority.issue_cert("localhost").configure_cert(server_context)
+client_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+authority.configure_trust(client_context)
+loop = new_event_loop()
+loop.run_until_complete(main())
+loop.close()
+print("called")
+"""
+
+
+def test_an_ssl_object_that_is_put_in_for_all_is_called(child):
+    paths = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])
+    with child(REPLACED, env={"PYTHONPATH": paths}) as process:
+        code, out, errors = process.finish()
+    assert (code, out) == (0, "called\n"), errors
 
 
 @pytest.mark.parametrize(

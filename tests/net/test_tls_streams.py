@@ -66,6 +66,33 @@ def test_a_replaced_data_received_is_called(run, tls):
     run(main)
 
 
+def test_a_replaced_feed_data_is_called_once_for_what_came_at_once(run, tls):
+    async def main():
+        sizes = []
+
+        class Noting(asyncio.StreamReader):
+            def feed_data(self, data):
+                sizes.append(len(data))
+                super().feed_data(data)
+
+        ours, theirs = tcp_pair()
+        with theirs:
+            peer, reader = peer_of(tls, theirs), Noting(limit=1 << 20)
+            protocol = asyncio.StreamReaderProtocol(reader)
+            await asyncio.gather(connect(tls, lambda: protocol, ours), peer.shake_hands())
+            transport = protocol._transport
+            transport.pause_reading()
+            await peer.send(peer.seal(b"x" * 50_000))
+            below = transport._ssl_protocol._get_read_buffer_size
+            await until(lambda: below() > 50_000)
+            transport.resume_reading()
+            await until(lambda: sum(sizes) == 50_000)
+            transport.abort()
+        return sizes
+
+    assert run(main) == on_asyncio(main) == [50_000]
+
+
 def test_a_subclass_of_the_protocol_is_called(run, tls):
     class Noting(asyncio.StreamReaderProtocol):
         def data_received(self, data):

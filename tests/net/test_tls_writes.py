@@ -430,6 +430,21 @@ def test_one_write_is_accounted_for_as_on_asyncio(run, tls, size):
     assert run(one_write, tls, size) == on_asyncio(one_write, tls, size)
 
 
+async def one_writelines(tls, sizes):
+    """The same of lines that are written at once."""
+    async with facing(tls) as (near, peer):
+        near.transport.writelines([b"x" * size for size in sizes])
+        seen = near.events[:], near.transport.get_write_buffer_size()
+        await peer.opened(sum(sizes))
+        return seen, near.events[:]
+
+
+@pytest.mark.parametrize("sizes", [[8 << 20, 1 << 20], [1 << 20] * 12, [100_000] * 120])
+def test_lines_are_accounted_for_as_on_asyncio(run, tls, sizes):
+    """All go to the stream below, also when it asks to pause in between."""
+    assert run(one_writelines, tls, sizes) == on_asyncio(one_writelines, tls, sizes)
+
+
 @pytest.mark.parametrize("method", ["pause_writing", "resume_writing"])
 def test_flow_control_that_raises_is_reported_as_on_asyncio(run, tls, method):
     def fail(self):

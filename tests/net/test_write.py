@@ -2,6 +2,7 @@
 
 import array
 import asyncio
+import gc
 import sys
 
 import pytest
@@ -375,6 +376,27 @@ def test_the_queue_is_empty_again_after_all_was_sent(run):
             assert await take(peer, 5) == b"again"
 
     run(main)
+
+
+@pytest.mark.parametrize("method", ["write", "writelines"])
+def test_what_a_closed_loop_cannot_send_later_is_refused(loop, pair, method):
+    ours, theirs = pair
+
+    def write():
+        made = loop.create_connection(Recorder, sock=ours)
+        transport, _ = loop.run_until_complete(made)
+        loop.close()
+        transport.write(b"small")
+        assert theirs.recv(5) == b"small"
+        large = b"x" * 20_000_000
+        try:
+            getattr(transport, method)(large if method == "write" else [large])
+        except RuntimeError as exc:
+            return str(exc)
+
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        assert write() == "Event loop is closed"
+        gc.collect()
 
 
 async def refusal(lines, *, after_eof=False):
