@@ -314,10 +314,9 @@ read_to_buffer(TlsObject *self)
     if (get_buffer(self, &view, &wants) < 0) {
         return PIECE_ERROR;
     }
-    Piece piece = PIECE_END; /* asyncio takes no room for no data */
-    if (wants > 0 && self->ssl != NULL) {
-        piece = fill(self, view.buf, wants, &count);
-    }
+    /* asyncio takes no room for no data, and get_buffer() may have ended it all. */
+    bool ends = wants == 0 || self->ssl == NULL;
+    Piece piece = ends ? PIECE_END : fill(self, view.buf, wants, &count);
     PyBuffer_Release(&view);
     if (piece == PIECE_ERROR || (piece == PIECE_FULL && read_on_soon(self) < 0)
         || (count > 0 && buffer_updated(self, count) < 0)) {
@@ -338,22 +337,19 @@ may_read(const TlsObject *self)
 
 /* Until there is no more: also when the program has paused, since asyncio takes the
  * connection for read to the end (_do_flush()). */
+static Piece
+read_for_program(TlsObject *self)
+{
+    PyTypeObject *readers = (PyTypeObject *)self->state->stream_protocol;
+    return self->app_is_buffered                     ? read_to_buffer(self)
+           : Py_IS_TYPE(self->app_protocol, readers) ? read_to_reader(self)
+                                                     : read_to_protocol(self);
+}
+
 static int
 read_pieces(TlsObject *self)
 {
-    Piece piece = PIECE_FULL;
-    while (piece == PIECE_FULL && may_read(self)) {
-        PyTypeObject *readers = (PyTypeObject *)self->state->stream_protocol;
-        if (self->app_is_buffered) {
-            piece = read_to_buffer(self);
-        }
-        else if (Py_IS_TYPE(self->app_protocol, readers)) {
-            piece = read_to_reader(self);
-        }
-        else {
-            piece = read_to_protocol(self);
-        }
-    }
+    Piece piece = may_read(self) ? read_for_program(self) : PIECE_AGAIN;
     if (piece != PIECE_END) {
         return piece == PIECE_ERROR ? -1 : 0;
     }
