@@ -65,7 +65,7 @@ class SSLProtocol(_core.SSLProtocol, sslproto.SSLProtocol):
 
 #: The classes that ours stand before, and the one whose bytes they take.
 _ASYNCIO = (sslproto.SSLProtocol, sslproto._SSLProtocolTransport)
-_SSL_OBJECT = getattr(ssl, "SSLObject", None)
+_SSL_OBJECT: Any = getattr(ssl, "SSLObject", None)
 
 #: The methods that each of them has as it is written.
 _METHODS = {
@@ -148,11 +148,12 @@ def _finds_openssl() -> bool:
 
 
 def _look_for_openssl() -> bool:
-    path = getattr(getattr(ssl, "_ssl", None), "__file__", None)
+    module: Any = getattr(ssl, "_ssl", None)
+    path = getattr(module, "__file__", None)
     if path is None:
         return False  # built into the interpreter
     # Not by ssl.SSLContext, which some programs replace.
-    context = ssl._ssl._SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = module._SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     socket = context._wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), False, None)
     return _core._use_openssl(path, _SSL_OBJECT, socket, sslproto.SSLAgainErrors)

@@ -123,8 +123,8 @@ def main():
         loop.close()
 
 # What a closed loop leaves to the collector is freed in one go, so it takes some rounds until
-# the free lists are full: 700 blocks.
-measure.check_steady(main, things=100)
+# the interpreter's free lists are full: 700 blocks.
+measure.check_steady(main, things=100, warm=12)
 """
     out = measured(PRELUDE + GATHERED + source)
     assert out == []
