@@ -56,7 +56,7 @@ def check_steady(round_, *, things, warm=3, rounds=6, blocks=0.1, size=64):
     """Fail if rounds of *things* things each leave descriptors or memory behind.
 
     What grows by *blocks* allocator blocks or by *size* bytes for each thing is a leak; the free
-    lists and arenas of the first *warm* rounds are not, nor are some 120 blocks and 2 MiB of noise.
+    lists and arenas of the first *warm* rounds are not, nor are some 240 blocks and 2 MiB of noise.
     """
     gc.collect()
     gc.freeze()  # what has been imported is not gone through in each of a round's collections
@@ -67,7 +67,7 @@ def check_steady(round_, *, things, warm=3, rounds=6, blocks=0.1, size=64):
         round_()
         after = held()
     grown = [now - then for now, then in zip(after, before, strict=True)]
-    limits = [0, 120 + blocks * things * rounds, (2 << 20) + size * things * rounds]
+    limits = [0, 240 + blocks * things * rounds, (2 << 20) + size * things * rounds]
     what = ["descriptors", "allocator blocks", "resident bytes"]
     for name, growth, limit in zip(what, grown, limits, strict=True):
         assert growth <= limit, f"{growth} {name} more after {rounds} rounds of {things}"
