@@ -172,7 +172,7 @@ engine_check_closed(Engine *engine)
 }
 
 bool
-engine_error_is_closed(void)
+engine_clear_closed_error(void)
 {
     PyObject *error = PyErr_GetRaisedException();
     PyObject *text = Py_IS_TYPE(error, (PyTypeObject *)PyExc_RuntimeError)

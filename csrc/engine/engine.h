@@ -289,8 +289,8 @@ void engine_return_scratch(Engine *engine, char *lent);
 
 /* RuntimeError('Event loop is closed') and -1 on a closed loop. */
 int engine_check_closed(Engine *engine);
-/* With an exception set: whether it is that one, which is then taken back. */
-bool engine_error_is_closed(void);
+/* With an exception set: clears it and returns true if it is that one. */
+bool engine_clear_closed_error(void);
 /* Debug mode: RuntimeError and -1 in a thread that is not the loop's. */
 int engine_check_thread(Engine *engine);
 

@@ -116,7 +116,7 @@ errand_run(ReadyEntry *entry, Engine *engine)
 static void
 discard_error(void)
 {
-    if (!engine_error_is_closed()) {
+    if (!engine_clear_closed_error()) {
         report_unraisable("the end of an object of a closed loop");
     }
 }

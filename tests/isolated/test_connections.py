@@ -375,6 +375,12 @@ def secured(address, **options):
     connect, tls = asyncio.get_running_loop().create_connection, {"ssl": client_context}
     made = (connect(Client, *address, server_hostname="localhost", **tls) for _ in range(20))
     return asyncio.gather(*made, **options)
+
+async def end(server, made):
+    await settle([client for _, client in made])
+    server.close()
+    await server.wait_closed()
+    await settle([])
 """
 
 
@@ -388,10 +394,7 @@ async def main():
     for transport, client in made:
         assert await client.arrived == b"hello"
         transport.close()
-    await settle([client for _, client in made])
-    server.close()
-    await server.wait_closed()
-    await settle([])
+    await end(server, made)
 
 steady(main, 20, size=512)
 print("steady")
@@ -408,9 +411,7 @@ async def main():
     server, address = await served(ssl=server_context)
     failures = await secured(address, return_exceptions=True)
     assert {type(failure) for failure in failures} == {ssl.SSLCertVerificationError}
-    server.close()
-    await server.wait_closed()
-    await settle([])
+    await end(server, [])
     await asyncio.sleep(0.01)
 
 steady(main, 20, size=512)
@@ -436,10 +437,7 @@ async def main():
     for transport, client in made:
         assert await client.arrived
         transport._ssl_protocol._transport.write(b"no record at all")
-    await settle([client for _, client in made])
-    server.close()
-    await server.wait_closed()
-    await settle([])
+    await end(server, made)
 
 steady(main, 20, size=512)
 print("steady")

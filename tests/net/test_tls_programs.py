@@ -369,6 +369,7 @@ def test_an_object_in_the_place_of_a_method_is_called(run, tls, monkeypatch, wra
     run(main)
 
 
+@only_pyaio
 def test_a_method_that_is_missing_is_missed(run, tls, monkeypatch):
     monkeypatch.delattr(sslproto._SSLProtocolTransport, "writelines")
     assert run(classes_used, tls)[1] is sslproto.SSLProtocol
