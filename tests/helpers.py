@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -109,12 +110,30 @@ def drain(loop, turns=3):
 
 def cpu_while_idle(loop, seconds=0.2):
     """The share of the time that an idle loop spends computing: next to nothing. One that spins
-    spends what a busy machine leaves it.
+    spends what a busy machine leaves it. What a hypervisor takes away from who runs counts as
+    spent, too: the least of three looks is told.
     """
-    loop.call_later(seconds, loop.stop)
-    start = time.thread_time()
-    loop.run_forever()
-    return (time.thread_time() - start) / seconds
+    shares = []
+    while len(shares) < 3 and min(shares, default=1.0) > 0.02:
+        loop.call_later(seconds, loop.stop)
+        start = time.thread_time()
+        loop.run_forever()
+        shares.append((time.thread_time() - start) / seconds)
+    return min(shares)
+
+
+def wait_once(loop):
+    """Have *loop* open what its first wait opens. It waits at least once, however late it comes
+    to some of these: who is delayed finds his timer due, and only looks.
+    """
+    for _ in range(5):
+        loop.run_until_complete(asyncio.sleep(0.01))
+
+
+def asleep(pid, thread=None):
+    """Whether that thread of a process, or its main thread, waits for something."""
+    stat = Path(f"/proc/{pid}/task/{thread or pid}/stat").read_text()
+    return stat.rpartition(")")[2].split()[0] == "S"
 
 
 def wait_until(condition, what="the condition"):
@@ -201,9 +220,9 @@ class Child:
     def signal(self, signum=signal.SIGINT):
         self.process.send_signal(signum)
 
-    def finish(self, input=""):
+    def finish(self, input="", patience=HANG):
         """Wait for the end; return (exit code, rest of the output, errors)."""
-        out, err = self.process.communicate(input.encode(), timeout=HANG)
+        out, err = self.process.communicate(input.encode(), timeout=patience)
         return self.process.returncode, out.decode(), err.decode()
 
 

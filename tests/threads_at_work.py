@@ -8,7 +8,7 @@ import contextlib
 import threading
 import time
 
-from helpers import HANG, wait_until
+from helpers import HANG, asleep, wait_until
 
 
 def in_threads(count, function):
@@ -51,8 +51,7 @@ def running(loop):
     thread.start()
 
     def sleeps():
-        with open(f"/proc/self/task/{thread.native_id}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] == "S"
+        return asleep("self", thread.native_id)
 
     try:
         yield lambda: wait_until(sleeps, "the loop is about to wait")

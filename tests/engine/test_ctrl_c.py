@@ -1,21 +1,14 @@
 """Ctrl-C: at once, also on an idle loop. Each case is a process of its own, sent SIGINT."""
 
 import signal
-from pathlib import Path
 
 import pytest
-from helpers import wait_until
-
-
-def asleep(process):
-    """Whether the main thread of *process* waits for something."""
-    stat = Path(f"/proc/{process.pid}/stat").read_text()
-    return stat.rpartition(")")[2].split()[0] == "S"
+from helpers import asleep, wait_until
 
 
 def interrupt_when_idle(process, signum=signal.SIGINT):
     process.expect("ready")
-    wait_until(lambda: asleep(process.process), "the child sleeps")
+    wait_until(lambda: asleep(process.process.pid), "the child sleeps")
     process.signal(signum)
 
 
@@ -231,12 +224,13 @@ def test_a_loop_in_a_thread_leaves_ctrl_c_to_the_main_thread(child):
     source = """
         import threading
         loop = new_event_loop()
-        def run():
-            loop.call_soon(lambda: print("ready", flush=True))
-            loop.run_forever()
-        thread = threading.Thread(target=run)
+        runs = threading.Event()
+        loop.call_soon(runs.set)
+        thread = threading.Thread(target=loop.run_forever)
         thread.start()
+        runs.wait()
         try:
+            print("ready", flush=True)  # here: in start() it sleeps, too
             threading.Event().wait()
         except KeyboardInterrupt:
             print("interrupted")

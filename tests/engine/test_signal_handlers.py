@@ -6,9 +6,10 @@ import os
 import signal
 import sys
 import threading
+import time
 
 import pytest
-from helpers import HANG, HandlerCalls, drain, only_pyaio
+from helpers import HANG, HandlerCalls, asleep, drain, only_pyaio, wait_until
 
 USR1, USR2 = signal.SIGUSR1, signal.SIGUSR2
 
@@ -30,11 +31,23 @@ def send(signum):
     os.kill(os.getpid(), signum)
 
 
-def send_from_thread(signum, delay=0.01):
-    """Send *signum* from outside while the loop sleeps."""
-    timer = threading.Timer(delay, send, (signum,))
-    timer.start()
-    return timer
+def from_thread(signum):
+    """A thread, to be started, that sends *signum* from outside while the loop sleeps."""
+
+    def send_to_sleeper():
+        time.sleep(0.01)
+        # asyncio does not see what comes between its last look and its wait.
+        main = threading.main_thread().native_id
+        wait_until(lambda: asleep("self", main), "the loop sleeps")
+        send(signum)
+
+    return threading.Thread(target=send_to_sleeper)
+
+
+def send_from_thread(signum):
+    thread = from_thread(signum)
+    thread.start()
+    return thread
 
 
 def run_until_stopped(loop):
@@ -361,9 +374,10 @@ def test_a_plain_handler_that_raises_leaves_run_forever(loop):
         raise Alarm
 
     signal.signal(USR1, handler)
-    timer = send_from_thread(USR1)
+    timer = from_thread(USR1)
     guard = loop.call_later(HANG, loop.stop)
     with pytest.raises(Alarm):
+        timer.start()  # here: the signal may come before the loop runs
         loop.run_forever()
     guard.cancel()
     timer.join()

@@ -10,7 +10,16 @@ import threading
 import time
 
 import pytest
-from helpers import HANG, PATIENCE, cpu_while_idle, drain, only_pyaio, open_fds
+from helpers import (
+    PATIENCE,
+    asleep,
+    cpu_while_idle,
+    drain,
+    only_pyaio,
+    open_fds,
+    wait_once,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -60,7 +69,7 @@ def test_a_loop_that_never_waits_opens_its_epoll_set_only(epoll_backend, loop_fa
 @only_pyaio
 def test_a_loop_that_waits_in_a_thread_opens_nothing_for_signals(epoll_backend, loop):
     before = open_fds()
-    thread = threading.Thread(target=loop.run_until_complete, args=(asyncio.sleep(0.001),))
+    thread = threading.Thread(target=wait_once, args=(loop,))
     thread.start()
     thread.join()
     assert opened(before) == ["anon_inode:[eventfd]"]
@@ -68,7 +77,7 @@ def test_a_loop_that_waits_in_a_thread_opens_nothing_for_signals(epoll_backend, 
 
 @only_pyaio
 def test_what_a_wait_has_opened_serves_all_that_follow(loop):
-    loop.run_until_complete(asyncio.sleep(0.001))
+    wait_once(loop)
     before = open_fds()
     for _ in range(3):
         loop.run_until_complete(asyncio.sleep(0.001))
@@ -250,13 +259,7 @@ def test_the_wakeup_fd_is_the_programs_while_nothing_waits(loop):
 
 def waits(loop, thread):
     """Until the loop of *thread* sleeps, or is about to."""
-    deadline = time.monotonic() + HANG
-    while time.monotonic() < deadline:
-        with open(f"/proc/self/task/{thread.native_id}/stat") as stat:
-            if stat.read().rpartition(")")[2].split()[0] == "S":
-                return
-        time.sleep(0.001)
-    raise AssertionError("the loop does not wait")
+    wait_until(lambda: asleep("self", thread.native_id), "the loop waits")
 
 
 @pytest.fixture
@@ -423,8 +426,7 @@ def test_a_loop_whose_eventfd_has_the_number_of_a_stray_is_still_woken(
         number, _ = stray(loop, pair[0])
         loop.remove_reader(number)
         with guarded(loop):
-            loop.call_later(0.001, loop.stop)
-            loop.run_forever()
+            wait_once(loop)
         taken.append(open_fds()[number])
         loop.add_reader(pair[1], print)  # without any, nothing is looked for
         pair[1].send(b"x")

@@ -57,17 +57,24 @@ def check_steady(round_, *, things, warm=3, rounds=6, blocks=0.1, size=64):
 
     What grows by *blocks* allocator blocks or by *size* bytes for each thing is a leak; the free
     lists and arenas of the first *warm* rounds are not, nor are some 240 blocks and 2 MiB of noise.
+    A leak comes again with more rounds; the end of a connection that is late, or of a thread, or
+    what a busy machine has once let pile up, does not: the least of three growths counts.
     """
     gc.collect()
     gc.freeze()  # what has been imported is not gone through in each of a round's collections
     for _ in range(warm):
         round_()
         before = held()
-    for _ in range(rounds):
-        round_()
-        after = held()
-    grown = [now - then for now, then in zip(after, before, strict=True)]
     limits = [0, 240 + blocks * things * rounds, (2 << 20) + size * things * rounds]
+    least = [float("inf")] * len(limits)
+    for _ in range(3):
+        for _ in range(rounds):
+            round_()
+            after = held()
+        grown = [now - then for now, then in zip(after, before, strict=True)]
+        before, least = after, list(map(min, least, grown))
+        if all(growth <= limit for growth, limit in zip(least, limits, strict=True)):
+            return
     what = ["descriptors", "allocator blocks", "resident bytes"]
-    for name, growth, limit in zip(what, grown, limits, strict=True):
+    for name, growth, limit in zip(what, least, limits, strict=True):
         assert growth <= limit, f"{growth} {name} more after {rounds} rounds of {things}"

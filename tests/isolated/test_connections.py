@@ -237,8 +237,9 @@ async def main():
     await settle([])
 """,
     "refused": """
-with socket.create_server(("127.0.0.1", 0)) as listener:
-    address = listener.getsockname()
+holder = socket.socket()  # does not listen, and keeps the port from whoever would
+holder.bind(("127.0.0.1", 0))
+address = holder.getsockname()
 
 async def main():
     loop = asyncio.get_running_loop()

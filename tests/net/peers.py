@@ -5,8 +5,10 @@ Imported by name from the tests of this folder: ``from peers import Recorder, co
 
 import asyncio
 import contextlib
+import itertools
 import os
 import socket
+import weakref
 
 import pytest
 from helpers import PATIENCE
@@ -159,6 +161,20 @@ async def turns(count=5):
         await asyncio.sleep(0)
 
 
+async def waited():
+    """What the loop opens when it first waits is open now. A machine that is late lets a short
+    sleep end without a wait: one of several has to be one.
+    """
+    loop = asyncio.get_running_loop()
+    if loop not in _WAITED:
+        for _ in range(4):
+            await asyncio.sleep(0.01)
+        _WAITED.add(loop)
+
+
+_WAITED = weakref.WeakSet()
+
+
 def tcp_pair(host=LOOPBACK):
     """Return two plain non-blocking sockets, connected over TCP."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -184,12 +200,30 @@ def reset(sock):
     sock.close()
 
 
-def closed_port(host=LOOPBACK):
-    """Return a port of *host* where nobody listens."""
+def _ports_of_ours(host, count=4):
+    """Ports that sockets have which do not listen: the kernel gives them to nobody else."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as sock:
+    found = []
+    for _ in range(count):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a server may listen there
         sock.bind((host, 0))
-        return sock.getsockname()[1]
+        found.append(sock.getsockname()[1])
+        sock.detach()  # it stays open as long as the process lives
+    return itertools.cycle(found)
+
+
+_PORTS_OF_OURS = {LOOPBACK: _ports_of_ours(LOOPBACK)}
+if _IPV6_TROUBLE is None:
+    _PORTS_OF_OURS["::1"] = _ports_of_ours("::1")
+
+
+def closed_port(host=LOOPBACK):
+    """Return a port of *host* where nobody listens, nor will unless the test does so itself.
+
+    Four calls in a row give four ports.
+    """
+    return next(_PORTS_OF_OURS[host])
 
 
 async def take(sock, count):

@@ -225,6 +225,7 @@ async def report_of(name):
     calls = HandlerCalls.of(loop)
     async with with_peer(broken(name, ZeroDivisionError("on purpose"))) as (protocol, peer):
         await provoke(protocol, peer)
+        await until(lambda: calls)
         closing = protocol.transport.is_closing()
         if name != "connection_lost":
             protocol.transport.abort()

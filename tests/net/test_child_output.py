@@ -9,6 +9,7 @@ import os
 import sys
 from asyncio import base_subprocess, subprocess, unix_events
 from subprocess import PIPE
+from termios import FIONREAD
 
 import pytest
 from children import started, within_limits
@@ -336,6 +337,12 @@ def size_of(pipe):
     return fcntl.fcntl(pipe.get_extra_info("pipe").fileno(), fcntl.F_GETPIPE_SZ)
 
 
+def unread(pipe):
+    """How many bytes wait in the pipe."""
+    count = fcntl.ioctl(pipe.get_extra_info("pipe").fileno(), FIONREAD, bytes(4))
+    return int.from_bytes(count, sys.byteorder)
+
+
 LARGE = bytes(range(256)) * 4096  # 1 MiB
 
 
@@ -353,7 +360,11 @@ def test_the_pipes_of_a_child_grow_when_much_goes_through(run, size):
             assert await within_limits(process.stdout.readexactly(6)) == b"little"
             assert [size_of(end) for end in ends] == before
             task = asyncio.ensure_future(process.stdout.readexactly(len(LARGE)))
+            # Who reads as fast as the child writes never finds its pipe full.
+            ends[1].pause_reading()
             process.stdin.write(LARGE)
+            await until(lambda: unread(ends[1]) == before[1])
+            ends[1].resume_reading()
             assert await within_limits(task) == LARGE
             return before, [size_of(end) for end in ends]
 

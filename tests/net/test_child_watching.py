@@ -9,7 +9,7 @@ from subprocess import DEVNULL, PIPE
 
 import pytest
 from children import started, within_limits
-from helpers import only_pyaio
+from helpers import HANG, only_pyaio
 
 
 def watching_threads():
@@ -24,6 +24,8 @@ def policy():
         before = asyncio.get_event_loop_policy()
         asyncio.set_event_loop_policy(asyncio.DefaultEventLoopPolicy())
         yield asyncio.get_event_loop_policy()
+        for thread in watching_threads():
+            thread.join(HANG)  # a watcher that goes before its threads have ended warns
         asyncio.set_event_loop_policy(before)
 
 

@@ -43,11 +43,16 @@ async def sent_to(make_address, host, local, options):
             for data in (b"one", b"two"):
                 protocol.transport.sendto(data, address)
             protocol.transport.sendto(b"end", peer.getsockname())
-            await turns()
             got = []
-            with contextlib.suppress(BlockingIOError):
-                while True:
-                    got.append(peer.recv(100))
+
+            def has_come():
+                with contextlib.suppress(BlockingIOError):
+                    while True:
+                        got.append(peer.recv(100))
+                return b"end" in got or protocol.lost.done()
+
+            await until(has_come)
+            await turns()
             lost = type(protocol.lost.result()) if protocol.lost.done() else "open"
         errors = [(type(exc).__name__, exc.args) for exc in protocol.errors]
     reported = [(type(exc).__name__, str(exc)) for exc in calls.exceptions]

@@ -7,6 +7,7 @@ still be open when the loop has done all it had to do.
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import errno
 import gc
@@ -18,7 +19,17 @@ from functools import partial
 import pytest
 from children import no_child_left
 from helpers import PATIENCE, HandlerCalls, only_pyaio, open_fds
-from peers import LOOPBACK, Accepting, Recorder, closed_port, finish, on_asyncio, tcp_pair, turns
+from peers import (
+    LOOPBACK,
+    Accepting,
+    Recorder,
+    closed_port,
+    finish,
+    on_asyncio,
+    tcp_pair,
+    turns,
+    waited,
+)
 
 #: More turns of the loop than any set-up here takes before it waits for others.
 ENOUGH = 40
@@ -36,7 +47,7 @@ class Guard:
     """Within, a set-up fails; at the end what it opened is closed and stays so."""
 
     async def __aenter__(self):
-        await asyncio.sleep(0.001)  # what the loop opens to wait, it opens once
+        await waited()
         self.before = open_fds()
         return self
 
@@ -431,6 +442,7 @@ async def settled():
 def test_create_connection_by_name_cancelled_at_any_turn(run):
     async def main():
         loop = asyncio.get_running_loop()
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1))
         async with listening() as port:
             await loop.getaddrinfo("localhost", port)  # what the resolver opens once
             for count in range(ENOUGH // 2):
@@ -443,6 +455,8 @@ def test_create_connection_by_name_cancelled_at_any_turn(run):
                     )
                     if done is not None:
                         done[0].abort()
+                    # Behind a look-up that goes on in the one thread, with files open.
+                    await loop.run_in_executor(None, int)
                     await settled()
 
     run(main)

@@ -10,7 +10,7 @@ import time
 import weakref
 
 import pytest
-from helpers import PATIENCE, HandlerCalls, only_pyaio
+from helpers import PATIENCE, HandlerCalls, asleep, only_pyaio, wait_until
 from peers import (
     Buffered,
     Recorder,
@@ -309,13 +309,24 @@ def test_another_thread_writes_while_a_turn_in_a_turn_waits(loop):
     ours, peer = tcp_pair()
     transport, _ = loop.run_until_complete(loop.create_connection(asyncio.Protocol, sock=ours))
     seen = []
+    main_thread = threading.get_native_id()
+
+    def waits():
+        """Also who wants the GIL is asleep, but not while this thread sleeps."""
+        for _ in range(20):
+            time.sleep(0.001)
+            if not asleep("self", main_thread):
+                return False
+        return True
 
     def write_twice():
-        time.sleep(0.05)  # until the loop waits
-        for data in b"2", b"3":
-            transport.write(data)
-        seen.append(there_is(peer))
-        loop.call_soon_threadsafe(loop.stop)
+        try:
+            wait_until(waits, "the loop waits")
+            for data in b"2", b"3":
+                transport.write(data)
+            seen.append(there_is(peer))
+        finally:
+            loop.call_soon_threadsafe(loop.stop)
 
     def turn():
         thread = threading.Thread(target=write_twice)

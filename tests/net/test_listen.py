@@ -210,7 +210,7 @@ def test_reuse_address_sets_the_option(run, given, expected):
 @needs_ipv6
 def test_ipv6_sockets_take_ipv6_only(run):
     async def main():
-        async with await serve("::", 0) as server:
+        async with await serve("::", closed_port()) as server:  # nobody else's over IPv4
             sock = server.sockets[0]
             assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
             assert not await connects((LOOPBACK, sock.getsockname()[1]))

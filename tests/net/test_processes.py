@@ -589,7 +589,8 @@ async def main():
     process = await asyncio.create_subprocess_exec("cat", **pipes)
     await process.communicate(b"x")
     process = None
-    await asyncio.sleep(0.05)  # the first wait that lasts opens what wakes the loop
+    for _ in range(4):
+        await asyncio.sleep(0.01)  # the first that is a wait opens what wakes the loop
     before = open_fds()
     highest = max(map(int, before))
     told = []

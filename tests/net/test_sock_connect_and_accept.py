@@ -90,7 +90,7 @@ def test_any_address_connects(run, tmp_path, family):
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_fails_as_in_asyncio(loop_factories, tmp_path, family):
-    port = closed_port()
+    port = closed_port("::1" if family == socket.AF_INET6 else LOOPBACK)
     addresses = {
         socket.AF_INET: [(LOOPBACK, port), (LOOPBACK, 70000)],
         socket.AF_INET6: [

@@ -10,7 +10,18 @@ import time
 
 import pytest
 from helpers import only_pyaio
-from peers import LOOPBACK, Recorder, ended, finish, reset, take, tcp_pair, turns, until
+from peers import (
+    LOOPBACK,
+    Recorder,
+    ended,
+    finish,
+    reset,
+    take,
+    tcp_pair,
+    turns,
+    until,
+    waited,
+)
 
 #: Children, since a loop that gets this wrong may end the process.
 CHILD = """
@@ -82,7 +93,8 @@ print("ok")
 @pytest.mark.parametrize("method", ["add_reader", "add_writer"])
 def test_a_descriptor_closed_after_another_is_watched_does_no_harm(child, method):
     source = f"""
-loop.run_until_complete(asyncio.sleep(0.001))  # what it opens must not take the number
+for _ in range(4):  # one is a wait: what it opens must not take the number
+    loop.run_until_complete(asyncio.sleep(0.01))
 fd = ours.fileno()
 loop.{method}(fd, str)
 loop.{method}(peer, str)
@@ -248,7 +260,7 @@ def test_a_stale_reader_does_not_disturb_an_accepted_connection(run, how):
         return accepted[-1]
 
     async def main():
-        await asyncio.sleep(0.001)  # what the loop opens to wait must not take the number
+        await waited()  # what the loop opens to do so must not take the number
         server = await asyncio.get_running_loop().create_server(factory, LOOPBACK, 0)
         client = socket.create_connection(server.sockets[0].getsockname())
         client.setblocking(False)
@@ -305,9 +317,13 @@ IDLE = 0.2
 
 
 async def uses_no_cpu():
-    start = time.thread_time()
-    await asyncio.sleep(IDLE)
-    return time.thread_time() - start < IDLE / 2
+    """A loop that spins does so each time; an idle one may be charged for what others do."""
+    for _ in range(3):
+        start = time.thread_time()
+        await asyncio.sleep(IDLE)
+        if time.thread_time() - start < IDLE / 2:
+            return True
+    return False
 
 
 @pytest.mark.parametrize("ending", ["data", "EOF"])
@@ -356,7 +372,8 @@ async def main():
     server = await loop.create_server(lambda: Reading(), "127.0.0.1", 0)
     peer = socket.create_connection(server.sockets[0].getsockname())
     peer.setblocking(False)
-    await asyncio.sleep(0.01)
+    while not TRANSPORTS:
+        await asyncio.sleep(0.001)
     transport = TRANSPORTS.pop()
     await asyncio.sleep(0.01)
     pid = os.fork()
@@ -367,9 +384,12 @@ async def main():
     transport.close()
     await asyncio.sleep(0.01)
     peer.send(b"x")
-    start = time.thread_time()
-    await asyncio.sleep(0.2)
-    print(time.thread_time() - start < 0.1)
+    used = []
+    for _ in range(3):
+        start = time.thread_time()
+        await asyncio.sleep(0.2)
+        used.append(time.thread_time() - start)
+    print(min(used) < 0.1)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     peer.close()

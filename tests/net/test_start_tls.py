@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import socket
 import ssl
 
@@ -266,13 +267,19 @@ def test_streams_become_tls(run, tls):
     run(main)
 
 
+#: 3.15 and late versions before it give TLS what the reader holds. Where that is lost nobody waits
+#: for long; where it is not, the machine may be slow.
+READS_ON = "_incoming.write" in inspect.getsource(asyncio.base_events.BaseEventLoop.start_tls)
+HELLO_TIMEOUT = PATIENCE if READS_ON else 0.3
+
+
 async def answer_to_a_hello_that_came_with_the_command(tls):
     """A client that does not wait: what the server that has read on already answers to it."""
 
     async def serve(reader, writer):
         command = await reader.readline()
         try:
-            await writer.start_tls(tls.server, ssl_handshake_timeout=0.3)
+            await writer.start_tls(tls.server, ssl_handshake_timeout=HELLO_TIMEOUT)
         except Exception as exc:
             told.set_result((command, type(exc)))
         else:
@@ -309,7 +316,7 @@ async def answer_to_a_hello_that_came_with_the_command(tls):
 
 
 def test_a_hello_that_came_with_the_command_is_treated_as_on_asyncio(run, tls):
-    """Versions before 3.15 leave it in the reader, and the handshake never comes."""
+    """Older versions leave it in the reader, and the handshake never comes."""
     got = run(answer_to_a_hello_that_came_with_the_command, tls)
     assert got == on_asyncio(answer_to_a_hello_that_came_with_the_command, tls)
 

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from peers import Accepting, Recorder, ended, finish, on_asyncio, outcome, until
+from peers import Accepting, Recorder, ended, finish, on_asyncio, outcome, take
 
 
 @pytest.fixture
@@ -78,7 +78,8 @@ def test_a_socketpair_end_as_sock(run):
             peer.send(b"ping")
             assert await protocol.received(4) == b"ping"
             protocol.transport.write(b"pong")
-            await until(lambda: peer.recv(4, socket.MSG_DONTWAIT | socket.MSG_PEEK) == b"pong")
+            peer.setblocking(False)
+            assert await take(peer, 4) == b"pong"
             protocol.transport.close()
             await ended(protocol.lost)
             assert ours.fileno() == -1

@@ -3,9 +3,11 @@
 import array
 import asyncio
 import gc
+import select
 import sys
 
 import pytest
+from helpers import PATIENCE
 from peers import (
     Recorder,
     connection,
@@ -387,6 +389,7 @@ def test_what_a_closed_loop_cannot_send_later_is_refused(loop, pair, method):
         transport, _ = loop.run_until_complete(made)
         loop.close()
         transport.write(b"small")
+        select.select([theirs], [], [], PATIENCE)
         assert theirs.recv(5) == b"small"
         large = b"x" * 20_000_000
         try:

@@ -181,6 +181,7 @@ def look_into(kind, command, tmp_path):
     path.write_text(helpers.CHILD_PRELUDE[kind] + PROGRAM)
     with helpers.Child([str(path)]) as child:
         child.expect("ready")
+        helpers.wait_until(lambda: helpers.asleep(child.process.pid), "the child sleeps")
         # Once more where the child was caught in the middle of its step.
         for _ in range(100):
             done = subprocess.run(

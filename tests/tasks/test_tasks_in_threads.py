@@ -301,7 +301,15 @@ def test_executors_answer_many_loops(loop_factory):
 # Garbage of one loop, found in another thread
 
 
-def test_a_finalizer_in_another_thread_ends_what_a_task_awaits(running):
+@pytest.fixture
+def no_collections():
+    """None but the test's own: one that comes by itself may come too early."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def test_a_finalizer_in_another_thread_ends_what_a_task_awaits(running, no_collections):
     """A collector runs the `finally` of a coroutine that nobody refers to any more."""
 
     async def holder(lock, cycle):
