@@ -28,7 +28,7 @@ demo:  ## run every example on stock asyncio and on pyaio, and compare
 
 test:  ## run the tests
 	@$(SETUP) test
-	$(RUN) -m pytest -n auto $(ARGS)
+	$(RUN) -m pytest -n auto --second-look $(ARGS)
 
 stdlib:  ## run the interpreter's own tests of asyncio on pyaio
 	@$(SETUP) test

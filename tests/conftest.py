@@ -19,6 +19,7 @@ from pathlib import Path
 
 import helpers
 import pytest
+import second_look
 import threads_at_work
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -43,6 +44,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--only-pyaio", action="store_true", help="leave out what would run on asyncio's own loop"
     )
+    second_look.add_option(parser)
 
 
 def _runs_on_asyncio(item):
@@ -57,6 +59,7 @@ def pytest_collection_modifyitems(config, items):
 
 def pytest_configure(config):
     config.getini("filterwarnings").insert(0, "error")
+    second_look.configure(config)
     # A shell starts its background jobs with SIGINT ignored, and nohup a program with SIGHUP;
     # that is inherited: neither the tests of these signals nor their children would see one.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # Those that run now, so that stop_all() finds them.
 _alive: set[subprocess.Popen] = set()
 
-LAST_WORDS = 2.0  # seconds that a hanging process has to dump its stacks
+LAST_WORDS = 10.0  # seconds that a hanging process has to dump its stacks
 OUTPUT_KEPT = 4000  # characters of what a process wrote that are told when it died
 
 
@@ -31,6 +31,7 @@ class Result:
 
     outcome: str
     detail: str = ""
+    lost: bool = False  # its process ended with it, or had to be ended
 
 
 @dataclass
@@ -76,7 +77,7 @@ def run_file(loop, module, without=(), limit=60.0):
         if process.failure is None:
             break
         name = process.running or f"{module} (the process)"
-        whole.results[name] = Result("failed", process.failure)
+        whole.results[name] = Result("failed", process.failure, lost=True)
         if process.running is None:
             break  # it died while no test ran: a new process would do the same
     whole.seconds = time.monotonic() - started
@@ -89,7 +90,7 @@ def run_alone(loop, test, limit=60.0):
     if test in process.results:
         return process.results[test]
     if process.running == test:
-        return Result("failed", process.failure)
+        return Result("failed", process.failure, lost=True)
     return Result("broken", process.failure or f"there is no test {test} any more")
 
 

@@ -2,6 +2,8 @@
 
 import platform
 
+from tests.stdlib.runner import TIMES
+
 COLUMNS = {
     "tests": "total",
     "run": "run",
@@ -9,6 +11,7 @@ COLUMNS = {
     "skipped": "skipped",
     "excluded": "excluded",
     "asyncio fails, too": "asyncio_fails",
+    "by chance": "by_chance",
     "failed": "failed",
 }
 
@@ -69,11 +72,14 @@ def failures(run):
         for test, detail in file.failed.items():
             yield f"\nFAILED {test}\n{detail.rstrip()}"
     for file in run.files:
+        for test, detail in file.by_chance.items():
+            yield f"\nFAILED BY CHANCE {test}: it passed {TIMES} times alone\n{detail.rstrip()}"
+    for file in run.files:
         for test, detail in file.asyncio_fails.items():
             words = detail.strip().splitlines()
             yield f"\nfails on stock asyncio, too: {test}\n    {words[-1] if words else ''}"
     for problem in run.problems:
-        yield f"\nWRONG in excluded.toml: {problem}"
+        yield f"\nWRONG: {problem}"
 
 
 def as_json(run, loop):
@@ -90,6 +96,7 @@ def as_json(run, loop):
                 "skipped": file.skipped,
                 "excluded": file.excluded,
                 "asyncio fails, too": file.asyncio_fails,
+                "by chance": file.by_chance,
                 "failed": file.failed,
                 "seconds": round(file.seconds, 1),
             }

@@ -203,31 +203,60 @@ ONE_OF_EACH = """
         loop.close()
         self.assertFalse(type(loop).__mro__[1].__module__.startswith("pyaio"))
     def test_first(self):
-        marker = __file__ + ".was-here"
-        if not os.path.exists(marker):
-            open(marker, "w").close()
+        if self.is_first():
             self.fail("once")
+    def test_lost(self):
+        if self.is_first():
+            os.abort()
+    def is_first(self):
+        marker = __file__ + self.id()
+        if os.path.exists(marker):
+            return False
+        open(marker, "w").close()
+        return True
 """
 
 
-def test_what_fails_on_asyncio_too_is_told_apart_and_flaky_tests_count_as_failed(package, stdlib):
+def test_what_fails_on_asyncio_too_or_by_chance_is_told_apart(package, stdlib):
     package("test_it", ONE_OF_EACH)
     code, printed, outcome = stdlib()
     assert code == 1
     assert outcome["totals"] == {
-        "tests": 4,
-        "run": 4,
+        "tests": 5,
+        "run": 5,
         "passed": 1,
         "skipped": 0,
         "excluded": 0,
         "asyncio fails, too": 1,
+        "by chance": 1,
         "failed": 2,
     }
     assert "fails on stock asyncio, too: test_it.Case.test_bad" in printed
     assert "FAILED test_it.Case.test_ours" in printed
-    failed = outcome["files"]["test_it"]["failed"]
-    assert "passed when it was run alone" in failed["test_it.Case.test_first"]
-    assert "passed when it was run alone" not in failed["test_it.Case.test_ours"]
+    assert "FAILED BY CHANCE test_it.Case.test_first" in printed
+    assert "FAILED test_it.Case.test_lost" in printed  # a crash is never forgiven
+
+
+MANY = """
+    def setUp(self):
+        marker = __file__ + self.id()
+        if not os.path.exists(marker):
+            open(marker, "w").close()
+            self.fail("once")
+    def test_a(self): pass
+    def test_b(self): pass
+    def test_c(self): pass
+"""
+
+
+def test_three_may_fail_by_chance_and_no_more(package, stdlib):
+    package("test_it", MANY)
+    code, printed, outcome = stdlib()
+    assert (code, outcome["totals"]["by chance"]) == (0, 3), printed
+    package("test_other", MANY + "    def test_d(self): pass\n")
+    code, printed, outcome = stdlib("test_other")
+    assert (code, outcome["totals"]["by chance"]) == (1, 4)
+    assert "4 tests failed by chance" in printed
 
 
 def test_stock_asyncio_can_be_run_to_compare(package, stdlib):
