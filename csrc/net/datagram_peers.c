@@ -6,8 +6,10 @@
 #include <stddef.h>
 #include <string.h>
 
-#define PEERS_MAX 64
+#define PEERS_MAX 512
 #define PEERS_GROWTH 8
+#define PEERS_PLACES                                                          \
+    4 /* where one may be: those that have met are both known */
 
 /* ---- who has sent ---- */
 
@@ -51,8 +53,8 @@ table_drop(DatagramPeers *peers)
     peers->size = 0;
 }
 
-/* Starts anew with a larger table, which fills soon: two peers have met in one
- * slot. -1 with MemoryError. */
+/* Starts anew with a larger table, which fills soon: somebody has met others in
+ * all his places. -1 with MemoryError. */
 static int
 table_grow(DatagramPeers *peers)
 {
@@ -68,6 +70,30 @@ table_grow(DatagramPeers *peers)
     return 0;
 }
 
+static bool
+is_peer(const KnownPeer *peer, const SocketAddress *address)
+{
+    return peer->name != NULL && peer->length == address->length
+           && memcmp(&peer->address, &address->address, peer->length) == 0;
+}
+
+/* The entry of who has this address; else one that is free, or, where none is,
+ * the first of those places, to be forgotten or to make the table grow. */
+static KnownPeer *
+peer_find(const DatagramPeers *peers, const SocketAddress *address)
+{
+    size_t slot = slot_of(peers, address);
+    KnownPeer *found = &peers->table[slot];
+    for (size_t i = 0; i < PEERS_PLACES && i < peers->size; i++) {
+        KnownPeer *peer = &peers->table[slot ^ i];
+        if (is_peer(peer, address)) {
+            return peer;
+        }
+        found = found->name != NULL && peer->name == NULL ? peer : found;
+    }
+    return found;
+}
+
 static PyObject *
 peer_remember(DatagramPeers *peers, KnownPeer *peer,
               const SocketAddress *address)
@@ -81,7 +107,7 @@ peer_remember(DatagramPeers *peers, KnownPeer *peer,
             Py_DECREF(name);
             return NULL;
         }
-        peer = &peers->table[slot_of(peers, address)];
+        peer = peer_find(peers, address);
     }
     memcpy(&peer->address, &address->address, address->length);
     peer->length = address->length;
@@ -99,9 +125,8 @@ peers_name(DatagramPeers *peers, const SocketAddress *address)
     if (peers->table == NULL && table_grow(peers) < 0) {
         return NULL;
     }
-    KnownPeer *peer = &peers->table[slot_of(peers, address)];
-    if (peer->name != NULL && peer->length == address->length
-        && memcmp(&peer->address, &address->address, peer->length) == 0) {
+    KnownPeer *peer = peer_find(peers, address);
+    if (is_peer(peer, address)) {
         peers->last = peer;
         return Py_NewRef(peer->name);
     }

@@ -228,19 +228,22 @@ def test_each_of_many_peers_is_known_by_its_address_and_gets_its_answer(run, hos
                 super().datagram_received(data, addr)
                 self.transport.sendto(data[::-1], addr)
 
-        with plain(100, host) as peers:
-            names = [peer.getsockname() for peer in peers]
-            async with endpoint(Answering, local_addr=(host, 0)) as protocol:
-                for n in range(300):
-                    peers[n * 7 % 100].sendto(b"from %d" % n, address_of(protocol))
-                    if n % 10 == 9:
-                        await arrived(protocol, n + 1)
-                assert protocol.received == [
-                    (b"from %d" % n, names[n * 7 % 100]) for n in range(300)
-                ]
-                for number, peer in enumerate(peers):
-                    expected = [n for n in range(300) if n * 7 % 100 == number]
-                    assert await taken(peer, 3) == [(b"from %d" % n)[::-1] for n in expected]
+        async with endpoint(Answering, local_addr=(host, 0)) as protocol:
+            for _ in range(7):
+                with plain(100, host) as peers:
+                    await talk(protocol, peers)
+
+    async def talk(protocol, peers):
+        names = [peer.getsockname() for peer in peers]
+        protocol.received.clear()
+        for n in range(300):
+            peers[n * 7 % 100].sendto(b"from %d" % n, address_of(protocol))
+            if n % 10 == 9:
+                await arrived(protocol, n + 1)
+        assert protocol.received == [(b"from %d" % n, names[n * 7 % 100]) for n in range(300)]
+        for number, peer in enumerate(peers):
+            expected = [n for n in range(300) if n * 7 % 100 == number]
+            assert await taken(peer, 3) == [(b"from %d" % n)[::-1] for n in expected]
 
     run(main)
 
