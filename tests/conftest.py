@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def _warmed_factory(kind):
     finally:
         loop.close()
     return factory
+
+
+@pytest.fixture
+def tmp_path():
+    """An empty folder with a short name: the path of a Unix socket has 108 bytes, and pytest's
+    folders take 90 of them and more where the system's folder for such has a long name.
+    """
+    with tempfile.TemporaryDirectory(
+        prefix="pyaio-", dir="/tmp", ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(params=LOOP_KINDS)

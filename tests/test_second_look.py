@@ -43,7 +43,7 @@ def suite(tmp_path):
         for name, source in {"conftest": CONFTEST, **files}.items():
             (tmp_path / f"{name}.py").write_text(dedent(source))
         done = subprocess.run(
-            [sys.executable, "-m", "pytest", "-n", "2", *flags],
+            [sys.executable, "-m", "pytest", "-n", "2", f"--basetemp={tmp_path}/tmp", *flags],
             cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
             capture_output=True,
