@@ -93,7 +93,7 @@ for peer in PEERS:
 """,
     "datagrams-in-queues": """
 import tempfile
-FOLDER = tempfile.TemporaryDirectory()
+FOLDER = tempfile.TemporaryDirectory(dir="/tmp")  # short: the path of a socket has 108 bytes
 PATH = FOLDER.name + "/peer"
 
 async def main(loop):
