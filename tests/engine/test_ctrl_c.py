@@ -159,7 +159,9 @@ def test_a_loop_that_never_sleeps_is_interrupted(child):
             loop.run_forever()
         except KeyboardInterrupt:
             print("interrupted")
-        loop.close()
+        # Python may raise it between two lines of asyncio's that belong together.
+        if not (loop.is_running() and type(loop).__module__.startswith("asyncio.")):
+            loop.close()
     """
     with child(source) as process:
         process.expect("ready")
