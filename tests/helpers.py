@@ -122,12 +122,16 @@ def cpu_while_idle(loop, seconds=0.2):
     return min(shares)
 
 
-def wait_once(loop):
-    """Have *loop* open what its first wait opens. It waits at least once, however late it comes
+async def waits():
+    """Have the loop open what its first wait opens. It waits at least once, however late it comes
     to some of these: who is delayed finds his timer due, and only looks.
     """
-    for _ in range(5):
-        loop.run_until_complete(asyncio.sleep(0.01))
+    for _ in range(4):
+        await asyncio.sleep(0.01)
+
+
+def wait_once(loop):
+    loop.run_until_complete(waits())
 
 
 def asleep(pid, thread=None):

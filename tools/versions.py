@@ -93,7 +93,7 @@ class Version:
         if self.interpreter.version.endswith("t"):
             options += WITHOUT_GIL
         good = self.run("own tests", ".venv/bin/python", "-m", "pytest", *options)
-        self.suite = suite_outcome(self.folder / "suite.xml", "by chance" if good else "failed")
+        self.suite = suite_outcome(self.folder / "suite.xml", good)
 
     def run_stdlib(self):
         options = ("--jobs", self.jobs, "--json", str(self.folder / "stdlib.json"))
@@ -120,8 +120,8 @@ def _since(started):
     return f"{time.monotonic() - started:.0f} s"
 
 
-def suite_outcome(report, failed_how):
-    """What pytest's report says, in a few words."""
+def suite_outcome(report, good):
+    """What pytest's report says, in a few words; good: what failed did so by chance."""
     if not report.exists():
         return "failed"
     counts = {"tests": 0, "failures": 0, "errors": 0, "skipped": 0}
@@ -130,7 +130,8 @@ def suite_outcome(report, failed_how):
             counts[name] += int(suite.get(name, 0))
     failed = counts["failures"] + counts["errors"]
     passed = counts["tests"] - failed - counts["skipped"]
-    return f"{passed} passed, {failed} {failed_how if failed else 'failed'}"
+    how = "by chance" if failed and good else "failed"
+    return f"{passed} passed, {failed} {how}"
 
 
 def prove(version, options, work):

@@ -8,8 +8,7 @@
 
 #define PEERS_MAX 512
 #define PEERS_GROWTH 8
-#define PEERS_PLACES                                                          \
-    4 /* where one may be: those that have met are both known */
+#define PEERS_PLACES 4 /* where one may be: who has met others is known, too */
 
 /* ---- who has sent ---- */
 
@@ -77,21 +76,26 @@ is_peer(const KnownPeer *peer, const SocketAddress *address)
            && memcmp(&peer->address, &address->address, peer->length) == 0;
 }
 
-/* The entry of who has this address; else one that is free, or, where none is,
- * the first of those places, to be forgotten or to make the table grow. */
-static KnownPeer *
-peer_find(const DatagramPeers *peers, const SocketAddress *address)
+/* Whether somebody of this address is known. `peer` is his entry; else one that
+ * is free, or, where none is, the first of his places, to be forgotten or to
+ * make the table grow. */
+static bool
+peer_find(const DatagramPeers *peers, const SocketAddress *address,
+          KnownPeer **peer)
 {
     size_t slot = slot_of(peers, address);
-    KnownPeer *found = &peers->table[slot];
+    KnownPeer *place = &peers->table[slot];
     for (size_t i = 0; i < PEERS_PLACES && i < peers->size; i++) {
-        KnownPeer *peer = &peers->table[slot ^ i];
-        if (is_peer(peer, address)) {
-            return peer;
+        *peer = &peers->table[slot ^ i];
+        if (is_peer(*peer, address)) {
+            return true;
         }
-        found = found->name != NULL && peer->name == NULL ? peer : found;
+        if (place->name != NULL && (*peer)->name == NULL) {
+            place = *peer;
+        }
     }
-    return found;
+    *peer = place;
+    return false;
 }
 
 static PyObject *
@@ -107,7 +111,7 @@ peer_remember(DatagramPeers *peers, KnownPeer *peer,
             Py_DECREF(name);
             return NULL;
         }
-        peer = peer_find(peers, address);
+        peer_find(peers, address, &peer);
     }
     memcpy(&peer->address, &address->address, address->length);
     peer->length = address->length;
@@ -125,8 +129,8 @@ peers_name(DatagramPeers *peers, const SocketAddress *address)
     if (peers->table == NULL && table_grow(peers) < 0) {
         return NULL;
     }
-    KnownPeer *peer = peer_find(peers, address);
-    if (is_peer(peer, address)) {
+    KnownPeer *peer;
+    if (peer_find(peers, address, &peer)) {
         peers->last = peer;
         return Py_NewRef(peer->name);
     }

@@ -11,7 +11,7 @@ import socket
 import weakref
 
 import pytest
-from helpers import PATIENCE
+from helpers import PATIENCE, waits
 
 LOOPBACK = "127.0.0.1"
 
@@ -162,13 +162,10 @@ async def turns(count=5):
 
 
 async def waited():
-    """What the loop opens when it first waits is open now. A machine that is late lets a short
-    sleep end without a wait: one of several has to be one.
-    """
+    """What the loop opens when it first waits is open now: looked after once for each loop."""
     loop = asyncio.get_running_loop()
     if loop not in _WAITED:
-        for _ in range(4):
-            await asyncio.sleep(0.01)
+        await waits()
         _WAITED.add(loop)
 
 

@@ -18,6 +18,18 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 10.0
 
 
+CASE = """\
+import asyncio, os, time, unittest
+class Case(unittest.TestCase):
+    def is_first(self):
+        marker = __file__ + self.id()
+        if os.path.exists(marker):
+            return False
+        open(marker, "w").close()
+        return True
+"""
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """Returns write(module, body): writes a file of the package that stands for test_asyncio."""
@@ -29,8 +41,7 @@ def package(tmp_path, monkeypatch):
 
     def write(module, body):
         text = indent(dedent(body), "    ")
-        head = "import asyncio, os, time, unittest\nclass Case(unittest.TestCase):\n"
-        (folder / f"{module}.py").write_text(head + text)
+        (folder / f"{module}.py").write_text(CASE + text)
 
     return write
 
@@ -208,12 +219,6 @@ ONE_OF_EACH = """
     def test_lost(self):
         if self.is_first():
             os.abort()
-    def is_first(self):
-        marker = __file__ + self.id()
-        if os.path.exists(marker):
-            return False
-        open(marker, "w").close()
-        return True
 """
 
 
@@ -239,9 +244,7 @@ def test_what_fails_on_asyncio_too_or_by_chance_is_told_apart(package, stdlib):
 
 MANY = """
     def setUp(self):
-        marker = __file__ + self.id()
-        if not os.path.exists(marker):
-            open(marker, "w").close()
+        if self.is_first():
             self.fail("once")
     def test_a(self): pass
     def test_b(self): pass
