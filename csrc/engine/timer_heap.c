@@ -11,8 +11,7 @@
 #define SWEEP_MINIMUM 64
 #define ASYNCIO_SWEEP_MINIMUM 100 /* timers, cancelled or not */
 
-#define CHILDREN 4                           /* of a node */
-#define LINE (CHILDREN * sizeof(TimerEntry)) /* 64 bytes: one of the cache */
+#define CHILDREN 4 /* of a node */
 
 int64_t
 timer_heap_ns(double seconds)
@@ -83,15 +82,6 @@ sift_down(TimerEntry *entries, size_t count, size_t index, TimerEntry entry)
     entries[index] = entry;
 }
 
-/* Where in a block the entries begin: the first child of the first node, and so
- * of each, is at the start of a cache line. */
-static TimerEntry *
-entries_in(void *block)
-{
-    uintptr_t lines = ((uintptr_t)block + LINE - 1) / LINE + 1;
-    return (TimerEntry *)(lines * LINE) - 1;
-}
-
 static int
 heap_reserve(TimerHeap *heap)
 {
@@ -99,17 +89,12 @@ heap_reserve(TimerHeap *heap)
         return 0;
     }
     size_t capacity = heap->capacity ? heap->capacity * 2 : 64;
-    void *block = PyMem_Malloc(2 * LINE + capacity * sizeof(TimerEntry));
-    if (block == NULL) {
+    TimerEntry *entries =
+        PyMem_Realloc(heap->entries, capacity * sizeof(*entries));
+    if (entries == NULL) {
         PyErr_NoMemory();
         return -1;
     }
-    TimerEntry *entries = entries_in(block);
-    for (size_t i = 0; i < heap->count; i++) {
-        entries[i] = heap->entries[i];
-    }
-    PyMem_Free(heap->block);
-    heap->block = block;
     heap->entries = entries;
     heap->capacity = capacity;
     return 0;
@@ -243,17 +228,15 @@ void
 timer_heap_clear(TimerHeap *heap)
 {
     TimerEntry *entries = heap->entries;
-    void *block = heap->block;
     size_t count = heap->count;
     heap->entries = NULL;
-    heap->block = NULL;
     heap->count = heap->capacity = heap->cancelled = 0;
     for (size_t i = 0; i < count; i++) {
         entries[i].handle->handle.scheduled = false;
         entries[i].handle->handle.counted = false;
         handle_release(&entries[i].handle->handle);
     }
-    PyMem_Free(block);
+    PyMem_Free(entries);
 }
 
 int

@@ -1,8 +1,8 @@
 /* The timer heap: TimerHandles by the time at which they are due.
  *
- * A heap of four children a node (they share a cache line, and there are half as many
- * levels as with two children) over (when, seq): timers of one instant fire in the
- * order in which they were set. Cancelling is O(1): the entry stays until it
+ * A heap of four children a node (they share a cache line or two, and there are half
+ * as many levels as with two children) over (when, seq): timers of one instant fire
+ * in the order in which they were set. Cancelling is O(1): the entry stays until it
  * comes up, or until the cancelled ones outnumber the rest and are swept. */
 #ifndef PYAIO_ENGINE_TIMER_HEAP_H
 #define PYAIO_ENGINE_TIMER_HEAP_H
@@ -19,8 +19,7 @@ typedef struct TimerEntry {
 } TimerEntry;
 
 typedef struct TimerHeap {
-    TimerEntry *entries; /* in `block`; NULL while empty for the first time */
-    void *block;
+    TimerEntry *entries; /* NULL while empty for the first time */
     size_t count;
     size_t capacity;
     size_t cancelled; /* of `count`, those with HandleObject.counted */
