@@ -1,11 +1,14 @@
-"""asyncio's own loop, with the private methods that pyaio.Loop builds on."""
+"""asyncio's own loop, with the private methods that pyaio.Loop builds on, and its functions,
+to be run with another class in the place of one of asyncio's.
+"""
 
 import asyncio
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = ("SelectorEventLoop",)
+__all__ = ("SelectorEventLoop", "is_function_of", "with_globals")
 
 if TYPE_CHECKING:
 
@@ -37,3 +40,33 @@ if TYPE_CHECKING:
         def _stop_serving(self, sock: socket.socket) -> None: ...
 else:
     SelectorEventLoop = asyncio.SelectorEventLoop
+
+
+def is_function_of(function: Any, module: ModuleType, name: str) -> bool:
+    """Whether that is the function which the module's file has under the qualified name."""
+    return (
+        isinstance(function, FunctionType)
+        and function.__globals__ is vars(module)
+        and function.__code__.co_qualname == name
+    )
+
+
+class _Globals(dict[str, Any]):
+    """A module's global names as they are at any time, but for some."""
+
+    def __init__(self, module: dict[str, Any], names: dict[str, Any]) -> None:
+        # Import statements look these up without __missing__().
+        own = {name: value for name, value in module.copy().items() if name.startswith("__")}
+        super().__init__(own | names)
+        self._module = module
+
+    def __missing__(self, name: str) -> Any:
+        return self._module[name]
+
+
+def with_globals(function: Any, **names: Any) -> Any:
+    """The same code and defaults, which finds these under global names."""
+    namespace = _Globals(function.__globals__, names)
+    copy = FunctionType(function.__code__, namespace, None, function.__defaults__)
+    copy.__kwdefaults__ = function.__kwdefaults__
+    return copy

@@ -15,6 +15,7 @@ from types import FunctionType, ModuleType, SimpleNamespace
 from typing import Any
 
 from pyaio import _core
+from pyaio._asyncio_hooks import is_function_of, with_globals
 
 try:
     import ssl
@@ -94,12 +95,9 @@ async def start_tls(*args: Any, **kwargs: Any) -> Any:
     place of asyncio's.
     """
     function = BaseEventLoop.start_tls
-    if _is_function_of(function, base_events, "BaseEventLoop.start_tls"):
+    if is_function_of(function, base_events, "BaseEventLoop.start_tls"):
         ours = SimpleNamespace(**{**vars(sslproto), "SSLProtocol": make_protocol})
-        names = {**function.__globals__, "sslproto": ours}
-        keywords = function.__kwdefaults__
-        function = FunctionType(function.__code__, names, None, function.__defaults__)
-        function.__kwdefaults__ = keywords
+        function = with_globals(function, sslproto=ours)
     return await function(*args, **kwargs)
 
 
@@ -122,20 +120,10 @@ def _is_as_written(cls: type, module: ModuleType) -> bool:
     if now == _SEEN.get(cls):
         return True
     names = _METHODS[cls].union(name for name, value in now.items() if callable(value))
-    written = all(
-        _is_function_of(now.get(name), module, f"{cls.__name__}.{name}") for name in names
-    )
+    written = all(is_function_of(now.get(name), module, f"{cls.__name__}.{name}") for name in names)
     if written:
         _SEEN[cls] = now
     return written
-
-
-def _is_function_of(function: Any, module: ModuleType, name: str) -> bool:
-    return (
-        isinstance(function, FunctionType)
-        and function.__globals__ is vars(module)
-        and function.__code__.co_qualname == name
-    )
 
 
 def _finds_openssl() -> bool:
