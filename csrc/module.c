@@ -15,6 +15,7 @@
 #include "net/pipe.h"
 #include "net/poller.h"
 #include "net/sock_io.h"
+#include "net/spawn.h"
 #include "net/stream.h"
 #include "net/tls.h"
 #include "tasks/future.h"
@@ -79,7 +80,7 @@ static PyMethodDef methods[] = {
     {"_use_layout", use_layout, METH_O, use_layout_doc},
     {"_use_openssl", openssl_use, METH_VARARGS, use_openssl_doc},
     {"_sock_method", sock_method_new, METH_O, sock_method_doc},
-    {NULL, NULL, 0, NULL},
+    SPAWN_METHODS{NULL, NULL, 0, NULL},
 };
 
 static int

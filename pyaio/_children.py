@@ -13,6 +13,8 @@ from asyncio import events, unix_events
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pyaio._spawn import make_transport
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,9 +48,7 @@ class Children:
     ) -> asyncio.SubprocessTransport:
         """Start a process, as asyncio's _make_subprocess_transport()."""
         waiter = self._loop.create_future()
-        transport: Any = unix_events._UnixSubprocessTransport(  # type: ignore[attr-defined]
-            self._loop, protocol, *args, waiter=waiter, **kwargs
-        )
+        transport = make_transport(self._loop, protocol, *args, waiter=waiter, **kwargs)
         self._watch(transport.get_pid(), self._loop._child_watcher_callback, transport)
         try:
             await waiter

@@ -20,6 +20,19 @@ def _after_fork() -> None: ...
 def _use_layout(layout: dict[str, object], /) -> bool: ...
 def _sock_method(function: _F, /) -> _F: ...
 def _use_openssl(path: str, ssl_object: type, socket: object, again: object, /) -> bool: ...
+def _spawn(
+    program: bytes,
+    args: list[bytes],
+    env: dict[str, str] | dict[bytes, bytes] | None,
+    path: bytes,
+    cwd: bytes | None,
+    fds: tuple[int, int, int],
+    close_fds: bool,
+    restore_signals: bool,
+    start_new_session: bool,
+    process_group: int,
+    /,
+) -> int | None: ...
 def is_address_literal(host: object, /) -> bool: ...
 
 @disjoint_base

@@ -26,6 +26,7 @@ from pyaio import _core, _tls
 from pyaio._asyncio_hooks import SelectorEventLoop
 from pyaio._children import Children
 from pyaio._executor import follow
+from pyaio._spawn import natively
 from pyaio._views import ReadyView, ScheduledView, SelectorView
 
 
@@ -206,15 +207,10 @@ class Loop(_core.Loop, SelectorEventLoop):
 
     # ---- child processes ----
 
-    async def _make_subprocess_transport(
-        self, protocol: asyncio.SubprocessProtocol, *args: Any, **kwargs: Any
-    ) -> asyncio.SubprocessTransport:
+    def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> Any:
         if self._children.are_ours():
-            return await self._children.start(protocol, *args, **kwargs)
-        transport: asyncio.SubprocessTransport = await super()._make_subprocess_transport(
-            protocol, *args, **kwargs
-        )
-        return transport
+            return self._children.start(*args, **kwargs)
+        return natively(super()._make_subprocess_transport)(*args, **kwargs)
 
     # ---- transports ----
 

@@ -8,12 +8,16 @@
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -168,6 +172,30 @@ platform_accept(int fd, struct sockaddr *address, socklen_t *length)
     return conn;
 #endif
 }
+
+/* posix_spawn(3) that can do what Popen's child does: close all descriptors but the
+ * standard streams, change the directory, open a session. */
+#if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
+#if __GLIBC_PREREQ(2, 34)
+#define PLATFORM_SPAWNS 1
+
+/* Adds signals 32 and 33 where they are not ignored. The C library keeps them to itself,
+ * sigaddset() and sigaction() refuse them, and before 2.38 its posix_spawn() has the
+ * child ignore them unless they are to have their default. */
+static inline void
+platform_add_internal_signals(sigset_t *signals)
+{
+    const int bits = 8 * sizeof signals->__val[0];
+    for (int number = 32; number < 34; number++) {
+        uintptr_t action[32] = {0}; /* the kernel's: the handler comes first */
+        syscall(SYS_rt_sigaction, number, NULL, action, 8);
+        if (action[0] != (uintptr_t)SIG_IGN) {
+            signals->__val[(number - 1) / bits] |= 1ul << (number - 1) % bits;
+        }
+    }
+}
+#endif
+#endif
 
 /* Sleeps for so long, or a little longer, or until a signal comes. */
 static inline void

@@ -222,16 +222,39 @@ async def main(loop):
 steady(main, things=10, blocks=20, size=4096)
 """,
     "failed-starts": """
+FAILING = [
+    {},
+    {"cwd": "/nonexistent"},
+    {"env": {"PATH": "/nonexistent"}},
+    {"env": {"NAME": "value", "A=": "b"}},
+    {"env": {"NAME": "value", "A": "\\0"}},
+    {"env": {"NAME": "value", "A": 5}},
+]
+
 async def main(loop):
     for n in range(30):
+        kwargs = FAILING[n % len(FAILING)]
+        program = "true" if kwargs else "/nonexistent"
         try:
-            await asyncio.create_subprocess_exec("/nonexistent", stdin=PIPE, stdout=PIPE)
-        except FileNotFoundError:
+            await asyncio.create_subprocess_exec(program, stdin=PIPE, stdout=PIPE, **kwargs)
+        except (OSError, TypeError, ValueError):
             continue
         raise AssertionError
     await settle()
 
 steady(main, things=30)
+""",
+    "environments": """
+async def main(loop):
+    for n in range(5):
+        env = {f"NAME{i}": "x" * 100 for i in range(1000)}
+        process = await asyncio.create_subprocess_exec(
+            b"true", "x" * 1000, env=env, cwd="/", stdin=DEVNULL, stderr=DEVNULL
+        )
+        assert await process.wait() == 0
+    await settle()
+
+steady(main, things=5)
 """,
     "cancelled-starts": """
 async def main(loop):
