@@ -31,8 +31,8 @@ class _Child(NamedTuple):
 class Children:
     """The child processes of one loop that asyncio would watch from threads."""
 
-    def __init__(self, loop: "Loop") -> None:
-        self._loop = loop
+    def __init__(self) -> None:
+        # Not the loop: that is to die with its last reference, as asyncio's does.
         self._running: dict[int, _Child] = {}  # by pidfd, which is ours to close
 
     def are_ours(self) -> bool:
@@ -44,12 +44,12 @@ class Children:
         )
 
     async def start(
-        self, protocol: asyncio.SubprocessProtocol, *args: Any, **kwargs: Any
+        self, loop: "Loop", protocol: asyncio.SubprocessProtocol, *args: Any, **kwargs: Any
     ) -> asyncio.SubprocessTransport:
         """Start a process, as asyncio's _make_subprocess_transport()."""
-        waiter = self._loop.create_future()
-        transport = make_transport(self._loop, protocol, *args, waiter=waiter, **kwargs)
-        self._watch(transport.get_pid(), self._loop._child_watcher_callback, transport)
+        waiter = loop.create_future()
+        transport = make_transport(loop, protocol, *args, waiter=waiter, **kwargs)
+        self._watch(loop, transport.get_pid(), loop._child_watcher_callback, transport)
         try:
             await waiter
         except (SystemExit, KeyboardInterrupt):
@@ -61,23 +61,23 @@ class Children:
         child: asyncio.SubprocessTransport = transport
         return child
 
-    def _watch(self, pid: int, callback: "Callable[..., object]", *args: Any) -> None:
+    def _watch(self, loop: "Loop", pid: int, callback: "Callable[..., object]", *args: Any) -> None:
         child = _Child(pid, os.getpid(), callback, args)
         try:
             pidfd = os.pidfd_open(pid)
         except OSError:  # an old kernel, no descriptor left, or somebody has reaped it
-            self._wait_in_thread(child)
+            self._wait_in_thread(loop, child)
             return
         self._running[pidfd] = child
-        self._loop._add_reader(pidfd, self._on_exit, pidfd)
+        loop._add_reader(pidfd, self._on_exit, loop, pidfd)
 
-    def _on_exit(self, pidfd: int) -> None:
+    def _on_exit(self, loop: "Loop", pidfd: int) -> None:
         child = self._running.pop(pidfd)
-        self._loop._remove_reader(pidfd)
+        loop._remove_reader(pidfd)
         os.close(pidfd)
-        child.callback(child.pid, self._reap(child.pid), *child.args)
+        child.callback(child.pid, self._reap(loop, child.pid), *child.args)
 
-    def _reap(self, pid: int) -> int:
+    def _reap(self, loop: "Loop", pid: int) -> int:
         """Return the exit code of a child that has ended."""
         try:
             _, status = os.waitpid(pid, 0)
@@ -85,26 +85,26 @@ class Children:
             logger.warning("Unknown child process pid %d, will report returncode 255", pid)
             return 255
         returncode = os.waitstatus_to_exitcode(status)
-        if self._loop.get_debug():
+        if loop.get_debug():
             logger.debug("process %s exited with returncode %s", pid, returncode)
         return returncode
 
-    def _wait_in_thread(self, child: _Child) -> None:
+    def _wait_in_thread(self, loop: "Loop", child: _Child) -> None:
         """Leave the child to asyncio's watcher; also after the loop is closed."""
         watcher: Any = events.get_child_watcher()
         thread = threading.Thread(
             target=watcher._do_waitpid,
-            args=(self._loop, child.pid, child.callback, child.args),
+            args=(loop, child.pid, child.callback, child.args),
             name=f"asyncio-waitpid-{next(watcher._pid_counter)}",
             daemon=True,
         )
         watcher._threads[child.pid] = thread
         thread.start()
 
-    def close(self) -> None:
+    def close(self, loop: "Loop") -> None:
         """Stop to watch, the loop being closed; what still runs will be reaped."""
         while self._running:
             pidfd, child = self._running.popitem()
             os.close(pidfd)
             if child.parent == os.getpid():
-                self._wait_in_thread(child)
+                self._wait_in_thread(loop, child)

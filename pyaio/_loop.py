@@ -63,7 +63,7 @@ class Loop(_core.Loop, SelectorEventLoop):
 
     def __init__(self) -> None:
         super().__init__(SelectorView(self))
-        self._children = Children(self)
+        self._children = Children()
         self._poll_natively(True)
 
     # ---- what asyncio's own code looks at ----
@@ -149,7 +149,7 @@ class Loop(_core.Loop, SelectorEventLoop):
             super().close()
         finally:
             self._release()
-            self._children.close()
+            self._children.close(self)
 
     # ---- signals ----
 
@@ -209,7 +209,7 @@ class Loop(_core.Loop, SelectorEventLoop):
 
     def _make_subprocess_transport(self, *args: Any, **kwargs: Any) -> Any:
         if self._children.are_ours():
-            return self._children.start(*args, **kwargs)
+            return self._children.start(self, *args, **kwargs)
         return natively(super()._make_subprocess_transport)(*args, **kwargs)
 
     # ---- transports ----
