@@ -10,15 +10,11 @@ extern char **environ;
 const char spawn_doc[] = PyDoc_STR(
     "_spawn(program, args, env, path, cwd, fds, close_fds, restore_signals,\n"
     "       start_new_session, process_group, /)\n--\n\n"
-    "Start a program and return its pid; None where it cannot be done, or was "
-    "not.\n"
-    "All of it as for subprocess.Popen(), names and arguments as bytes. A "
-    "program\n"
-    "without a slash is looked for in the PATH of `env`, a dict, or else in "
-    "`path`;\n"
-    "`env` may be None for that of the process. `fds` become the standard "
-    "streams:\n"
-    "numbers above 2, or -1 for what is.");
+    "Start a program; return its pid, or None where it could not be done.\n"
+    "All of it as for subprocess.Popen(), names and arguments as bytes.\n"
+    "`env` is a dict, or None for the process's own. A program without a\n"
+    "slash is looked for in the PATH of the dict, or else in `path`.\n"
+    "`fds` become the standard streams: numbers above 2, or -1.");
 
 typedef struct SpawnRequest {
     const char *program;
@@ -94,8 +90,14 @@ own_environment(void)
 static PyObject *
 encoded(PyObject *text)
 {
-    return PyBytes_CheckExact(text) ? Py_NewRef(text)
-                                    : PyUnicode_EncodeFSDefault(text);
+    if (PyUnicode_Check(text)) {
+        return PyUnicode_EncodeFSDefault(text);
+    }
+    if (!PyBytes_CheckExact(text)) {
+        PyErr_SetString(PyExc_TypeError, "expected str or bytes");
+        return NULL;
+    }
+    return Py_NewRef(text);
 }
 
 /* b"NAME=value". NULL with an exception set: a ValueError for a name with "=". */
@@ -118,11 +120,12 @@ variable_new(PyObject *name, PyObject *value)
     return variable;
 }
 
-/* A list of them. NULL with an exception set. */
+/* A list of them. NULL with an exception set. Another thread may change the dict. */
 static PyObject *
-variables_of(PyObject *dict)
+variables_of(PyObject *shared)
 {
-    PyObject *variables = PyList_New(0);
+    PyObject *dict = PyDict_Copy(shared);
+    PyObject *variables = dict ? PyList_New(0) : NULL;
     PyObject *name, *value;
     Py_ssize_t position = 0;
     while (variables != NULL && PyDict_Next(dict, &position, &name, &value)) {
@@ -132,6 +135,7 @@ variables_of(PyObject *dict)
         }
         Py_XDECREF(variable);
     }
+    Py_XDECREF(dict);
     return variables;
 }
 

@@ -185,21 +185,6 @@ def test_who_turns_it_off_is_heard(run, spawned, monkeypatch, name):
 # ---- what programs replace ----
 
 
-def test_a_popen_of_the_program_is_asked(run, monkeypatch):
-    class Popen(subprocess.Popen):
-        pass
-
-    monkeypatch.setattr(subprocess, "Popen", Popen)
-
-    async def main():
-        process = await asyncio.create_subprocess_exec("true")
-        popen = process._transport.get_extra_info("subprocess")
-        await within_limits(process.wait())
-        return type(popen) is Popen
-
-    assert run(main)
-
-
 REPLACED = {
     "Popen's method": (subprocess.Popen, "_execute_child"),
     "its other method": (subprocess.Popen, "_posix_spawn"),
@@ -238,19 +223,22 @@ def test_what_the_program_has_replaced_is_called(run, spawned, monkeypatch, what
     assert spawned == [] or what == "the loop's method"
 
 
-def test_a_transport_class_of_the_program_is_used(run, monkeypatch):
-    class Transport(unix_events._UnixSubprocessTransport):
-        pass
-
-    monkeypatch.setattr(unix_events, "_UnixSubprocessTransport", Transport)
+@pytest.mark.parametrize(
+    ("owner", "name"), [(subprocess, "Popen"), (unix_events, "_UnixSubprocessTransport")]
+)
+def test_a_class_of_the_program_is_used(run, spawned, monkeypatch, owner, name):
+    own = type("Own", (getattr(owner, name),), {})
+    monkeypatch.setattr(owner, name, own)
 
     async def main():
         process = await asyncio.create_subprocess_exec("true")
         transport = process._transport
+        types = type(transport), type(transport.get_extra_info("subprocess"))
         await within_limits(process.wait())
-        return type(transport) is Transport
+        return types
 
-    assert run(main)
+    assert own in run(main)
+    assert spawned == []
 
 
 @pytest.mark.parametrize(
