@@ -84,7 +84,7 @@ Loop__select(LoopObject *self, PyObject *timeout)
         if (seconds == -1.0 && PyErr_Occurred()) {
             return NULL;
         }
-        wait = seconds > 0 ? timer_heap_ns(seconds) : 0;
+        wait = seconds > 0 ? timers_ns(seconds) : 0;
     }
     if (engine_select(&self->engine, wait) < 0) {
         return NULL;
@@ -243,17 +243,22 @@ Loop__ready_pop(LoopObject *self, PyObject *Py_UNUSED(ignored))
     return handle != NULL ? (PyObject *)handle : entry_handle(self, entry);
 }
 
+static int
+append_shown(PyObject *timer, void *list)
+{
+    PyObject *shown = handle_shown((HandleObject *)timer);
+    int err = PyList_Append(list, shown);
+    Py_DECREF(shown);
+    return err;
+}
+
 static PyObject *
 Loop__scheduled_list(LoopObject *self, PyObject *Py_UNUSED(ignored))
 {
-    TimerHeap *timers = &self->engine.timers;
     PyObject *list = PyList_New(0);
-    for (size_t i = 0; list != NULL && i < timers->count; i++) {
-        PyObject *shown = handle_shown(&timers->entries[i].handle->handle);
-        if (PyList_Append(list, shown) < 0) {
-            Py_CLEAR(list);
-        }
-        Py_DECREF(shown);
+    if (list != NULL
+        && timers_traverse(&self->engine.timers, append_shown, list) < 0) {
+        Py_CLEAR(list);
     }
     return list;
 }
@@ -286,8 +291,8 @@ schedule(Engine *engine, PyObject *handle, PyObject *when)
     }
     return ((HandleObject *)handle)->scheduled
                ? 0
-               : timer_heap_push(&engine->timers, timer_heap_ns(seconds),
-                                 (TimerHandleObject *)handle);
+               : timers_push(&engine->timers, timers_ns(seconds),
+                             (TimerHandleObject *)handle);
 }
 
 static PyObject *
@@ -341,7 +346,7 @@ PyDoc_STRVAR(ready_pop_doc,
              "Take the first entry from the ready queue, as a handle.");
 PyDoc_STRVAR(scheduled_list_doc,
              "_scheduled_list($self, /)\n--\n\n"
-             "The timers that have not fired, in the order of a heap.");
+             "The timers that have not fired, the next one first.");
 PyDoc_STRVAR(schedule_doc,
              "_schedule($self, handle, /)\n--\n\n"
              "Have an asyncio.TimerHandle run at its time.");

@@ -50,7 +50,7 @@ engine_close(Engine *engine)
      * that and pushed after it. */
     ready_discard_all(&engine->ready);
     ready_discard_all(&engine->turn_end);
-    timer_heap_clear(&engine->timers);
+    timers_clear(&engine->timers);
     int err = engine->open ? let_go(engine) : 0;
     inbox_close(engine);
     engine_leave(engine, before);
@@ -68,7 +68,7 @@ engine_traverse(Engine *engine, visitproc visit, void *arg)
         stop = ready_traverse(&engine->turn_end, visit, arg);
     }
     if (stop == 0) {
-        stop = timer_heap_traverse(&engine->timers, visit, arg);
+        stop = timers_traverse(&engine->timers, visit, arg);
     }
     if (stop == 0) {
         stop = watchers_traverse(engine, visit, arg);
@@ -102,7 +102,7 @@ engine_now(Engine *engine, bool *failed)
         *failed = true;
         return -1;
     }
-    return timer_heap_ns(seconds);
+    return timers_ns(seconds);
 }
 
 int64_t
@@ -120,7 +120,7 @@ engine_resolution(Engine *engine, bool *failed)
         *failed = true;
         return -1;
     }
-    return timer_heap_ns(seconds);
+    return timers_ns(seconds);
 }
 
 PLATFORM_HOT char *

@@ -16,7 +16,7 @@
 #include "engine/gil.h"
 #include "engine/inbox.h"
 #include "engine/ready.h"
-#include "engine/timer_heap.h"
+#include "engine/timers.h"
 #include "engine/wakeup.h"
 
 #include <stdbool.h>
@@ -51,7 +51,7 @@ struct Engine {
     int64_t flush_by;    /* clock, in ns, by which they are to have run */
     int64_t flush_tick;  /* coarse clock, in ns, when the first was queued */
     bool flush_due;      /* they run behind the present entry */
-    TimerHeap timers;
+    Timers timers;
 
     /* When to poll (engine/turn.c). */
     uint32_t turns;    /* since the last poll */

@@ -324,7 +324,7 @@ handles_track(Engine *engine)
     ready_traverse(&engine->ready, track_visited, engine->state);
     if (engine->untracked_timers) {
         engine->untracked_timers = false;
-        timer_heap_traverse(&engine->timers, track_visited, engine->state);
+        timers_traverse(&engine->timers, track_visited, engine->state);
     }
 }
 
@@ -445,7 +445,7 @@ timer_handle_new(Engine *engine, double seconds, PyObject *when,
     timer->seconds = seconds;
     timer->when = Py_XNewRef(when);
     engine->untracked_timers |= engine->running;
-    if (timer_heap_push(&engine->timers, timer_heap_ns(seconds), timer) < 0) {
+    if (timers_push(&engine->timers, timers_ns(seconds), timer) < 0) {
         Py_CLEAR(timer);
     }
     return timer;
@@ -541,10 +541,10 @@ handle_finish_cancel(HandleObject *handle)
     return err;
 }
 
-/* At once, since the heap counts on it before a finalizer can run. Another thread's
+/* At once, since the timers count on it before a finalizer can run. Another thread's
  * fires when its time has come, and calls nothing. */
 static void
-tell_timer_heap(HandleObject *handle)
+tell_timers(HandleObject *handle)
 {
     Engine *engine = handle_engine(handle);
     if (!handle->scheduled || engine_is_away(engine)) {
@@ -553,7 +553,7 @@ tell_timer_heap(HandleObject *handle)
     ENGINE_BEGIN(engine);
     if (handle->scheduled) {
         handle->counted = true;
-        timer_heap_cancelled(&engine->timers);
+        timers_cancelled(&engine->timers);
     }
     ENGINE_END();
 }
@@ -569,7 +569,7 @@ handle_cancel(HandleObject *handle)
     if (before) {
         return 0;
     }
-    tell_timer_heap(handle);
+    tell_timers(handle);
     return handle_finish_cancel(handle);
 }
 

@@ -147,7 +147,7 @@ TimerHandle_set_scheduled(TimerHandleObject *self, PyObject *value,
     Engine *engine = handle_engine(&self->handle);
     ENGINE_BEGIN(engine);
     if (!scheduled && self->handle.scheduled) {
-        timer_heap_remove(&engine->timers, self);
+        timers_remove(&engine->timers, self);
     }
     ENGINE_END();
     return 0;

@@ -96,7 +96,7 @@ poll_allowance(Engine *engine, int64_t now)
 {
     /* First, since it drops cancelled timers, which may run finalizers: what
      * these schedule has to be seen below. */
-    const TimerEntry *timer = timer_heap_peek(&engine->timers);
+    const TimerEntry *timer = timers_peek(&engine->timers);
     engine_collect(engine);
     if (!ready_is_empty(&engine->ready) || !ready_is_empty(&engine->turn_end)
         || engine->stopping) {
@@ -118,11 +118,11 @@ PLATFORM_HOT static void
 timers_fire(Engine *engine, int64_t now)
 {
     for (;;) {
-        const TimerEntry *timer = timer_heap_peek(&engine->timers);
+        const TimerEntry *timer = timers_peek(&engine->timers);
         if (timer == NULL || timer->when > now || timer->when == INT64_MAX) {
             return;
         }
-        TimerHandleObject *handle = timer_heap_pop(&engine->timers);
+        TimerHandleObject *handle = timers_pop(&engine->timers);
         handle_push(&handle->handle);
         Py_DECREF(handle);
     }
@@ -192,6 +192,7 @@ poll_turn(Engine *engine)
     if (failed) {
         return -1;
     }
+    timers_look_ahead(&engine->timers, now);
     int64_t wait = poll_allowance(engine, now);
     bool replaced = engine->overrides & OVERRIDE_POLL;
     if ((replaced ? replaced_poll(engine, wait)

@@ -44,7 +44,7 @@ static int64_t
 poll_by(const Engine *engine)
 {
     int64_t by = engine->polled_at + poll_interval(engine);
-    int64_t timer = timer_heap_next(&engine->timers);
+    int64_t timer = timers_next(&engine->timers);
     int64_t soonest = engine->polled_at + POLL_TIMERS_NS;
     timer = timer > soonest ? timer : soonest;
     return by < timer ? by : timer;
@@ -283,7 +283,7 @@ turn_once(Engine *engine)
         return -1;
     }
     unsigned long before = engine_enter(engine);
-    timer_heap_sweep(&engine->timers);
+    timers_sweep(&engine->timers);
     int err = poll_and_run(engine);
     engine_leave(engine, before);
     return err;

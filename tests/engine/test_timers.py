@@ -2,6 +2,7 @@
 
 import asyncio
 import contextvars
+import heapq
 import math
 import time
 import weakref
@@ -347,3 +348,100 @@ def test_timers_may_cancel_each_other(loop, timers):
     loop.run_forever()
     assert fired == sorted(fired)
     assert done | cancelled == set(range(len(timers)))
+
+
+#: Milliseconds: pyaio keeps the timers of the next second apart from the others.
+DELAYS = st.sampled_from([0, 1, 300, 499, 500, 501, 999, 1000, 1001, 1500, 60_000])
+STEPS = st.one_of(
+    st.tuples(st.just("set"), DELAYS),
+    st.tuples(st.just("pass"), DELAYS),
+    st.tuples(st.just("cancel"), st.integers(0, 1 << 16)),
+    st.tuples(st.just("take out"), st.integers(0, 1 << 16)),
+)
+
+
+class Timers:
+    """Timers by a clock that is moved by hand, beside what is expected of them."""
+
+    def __init__(self, loop):
+        self.loop = loop
+        self.now = 1000.0
+        self.waiting = []  # handles
+        self.fired = []
+        loop.time = lambda: self.now
+
+    def step(self, action, number):
+        if action == "set":
+            # No two at one time: asyncio does not tell in which order they fire.
+            when = self.now + number / 1000 + len(self.waiting) / 2**20
+            self.waiting.append(self.loop.call_at(when, self.fired.append, when))
+        elif action == "pass":
+            self.fire(number / 1000)
+        elif self.waiting:
+            handle = self.waiting.pop(number % len(self.waiting))
+            if action == "cancel":
+                handle.cancel()
+            else:
+                self.take_out(handle)
+
+    def fire(self, seconds):
+        self.now += seconds
+        self.fired.clear()
+        due = sorted(h.when() for h in self.waiting if h.when() <= self.now)
+        self.waiting = [handle for handle in self.waiting if handle.when() > self.now]
+        drain(self.loop, 2)
+        assert self.fired == due
+
+    def take_out(self, handle):
+        """As asyncio's own code takes one out; there a list has to forget it, too."""
+        handle._scheduled = False
+        if type(self.loop._scheduled) is list:
+            self.loop._scheduled.remove(handle)
+            heapq.heapify(self.loop._scheduled)
+
+    def end(self):
+        assert {*self.loop._scheduled} >= {*self.waiting}
+        if self.waiting:
+            assert self.loop._scheduled[0].when() <= min(h.when() for h in self.waiting)
+        self.fire(3600)
+        assert not self.waiting
+        del self.loop.time
+
+
+@settings(max_examples=200)
+@given(st.lists(STEPS, max_size=120))
+def test_near_and_far_timers_fire_in_order_as_time_passes(loop, steps):
+    timers = Timers(loop)
+    for action, number in steps:
+        timers.step(action, number)
+    timers.end()
+
+
+def test_near_and_far_timers_by_the_hundreds(loop):
+    # Enough for the cancelled ones to be swept while others are near and far.
+    timers = Timers(loop)
+    for i in range(1000):
+        timers.step("set", i * 7919 % 3000)
+        if i % 3:
+            timers.step("cancel", i * 104729)
+        if i % 50 == 0:
+            timers.step("pass", 250)
+    timers.end()
+
+
+@only_pyaio
+def test_timers_of_one_time_keep_their_order_from_far_to_near(loop):
+    # pyaio only: asyncio leaves the order of ties to heapq.
+    now = 1000.0
+    loop.time = lambda: now
+    got = []
+    for i in range(20):
+        loop.call_at(1002.0, got.append, i)
+    now = 1001.5
+    drain(loop, 2)
+    for i in range(20, 40):
+        loop.call_at(1002.0, got.append, i)
+    now = 1002.0
+    drain(loop, 2)
+    assert got == list(range(40))
+    del loop.time
