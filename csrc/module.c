@@ -44,6 +44,21 @@ use_layout(PyObject *module, PyObject *layout)
 }
 
 static PyObject *
+type_version(PyObject *module, PyObject *type)
+{
+    if (!PyType_Check(type)) {
+        PyErr_Format(PyExc_TypeError, "expected a type, got %.200s",
+                     Py_TYPE(type)->tp_name);
+        return NULL;
+    }
+    ModuleState *state = PyModule_GetState(module);
+    /* A look-up gives a version to a type that has none. */
+    Py_XDECREF(
+        compat_type_lookup((PyTypeObject *)type, STATE_NAME(state, _loop)));
+    return PyLong_FromUnsignedLong(compat_version((PyTypeObject *)type));
+}
+
+static PyObject *
 after_fork(PyObject *module, PyObject *Py_UNUSED(ignored))
 {
     return none_or_null(gil_after_fork(PyModule_GetState(module)));
@@ -53,6 +68,10 @@ PyDoc_STRVAR(after_fork_doc,
              "_after_fork()\n--\n\n"
              "In the child: the switch interval is the program's, though it was forked in\n"
              "the middle of a run.");
+PyDoc_STRVAR(type_version_doc,
+             "_type_version(type, /)\n--\n\n"
+             "A number that changes with any attribute of the type or of its bases; 0 for\n"
+             "none, where a type has changed too often.");
 PyDoc_STRVAR(use_layout_doc,
              "_use_layout(layout, /)\n--\n\n"
              "Say where asyncio keeps what debuggers read (pyaio._layout). "
@@ -77,6 +96,7 @@ static PyMethodDef methods[] = {
     {"libuv_version", libuv_version, METH_NOARGS, libuv_version_doc},
     {"is_address_literal", is_address_literal, METH_O, is_address_literal_doc},
     {"_after_fork", after_fork, METH_NOARGS, after_fork_doc},
+    {"_type_version", type_version, METH_O, type_version_doc},
     {"_use_layout", use_layout, METH_O, use_layout_doc},
     {"_use_openssl", openssl_use, METH_VARARGS, use_openssl_doc},
     {"_sock_method", sock_method_new, METH_O, sock_method_doc},

@@ -79,8 +79,8 @@ _METHODS = {
 _FINDINGS: list[bool] = []
 _LOOKING = threading.Lock()
 
-#: What each class had when it was found as it was written.
-_SEEN: dict[type, dict[str, Any]] = {}
+#: The version of each class when it was found as it was written: it changes with the class.
+_SEEN: dict[type, int] = {}
 
 
 def make_protocol(*args: Any, **kwargs: Any) -> Any:
@@ -116,13 +116,14 @@ def _is_as_written(cls: type, module: ModuleType) -> bool:
     """Whether all methods of a class are still the functions of its file, and no other is there:
     what takes the place of one may be any object.
     """
-    now = vars(cls).copy()
-    if now == _SEEN.get(cls):
+    version = _core._type_version(cls)
+    if version and version == _SEEN.get(cls):
         return True
+    now = vars(cls).copy()
     names = _METHODS[cls].union(name for name, value in now.items() if callable(value))
     written = all(is_function_of(now.get(name), module, f"{cls.__name__}.{name}") for name in names)
     if written:
-        _SEEN[cls] = now
+        _SEEN[cls] = version
     return written
 
 

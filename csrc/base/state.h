@@ -44,6 +44,7 @@
     X(_limit)                                                                 \
     X(_loop)                                                                  \
     X(_msg_callback)                                                          \
+    X(_on_handshake_complete)                                                 \
     X(_paused)                                                                \
     X(_pending_calls)                                                         \
     X(_pipe_data_received)                                                    \
@@ -107,6 +108,7 @@
     X(handle)                                                                 \
     X(ident)                                                                  \
     X(is_running)                                                             \
+    X(keylog_filename)                                                        \
     X(loop)                                                                   \
     X(main_thread)                                                            \
     X(message)                                                                \

@@ -19,6 +19,7 @@ typedef long (*BioControl)(Bio *bio, int command, long number, void *pointer);
 #define OPENSSL_FUNCTIONS(X)                                                  \
     X(int, SSL_read_ex, (Ssl *, void *, size_t, size_t *))                    \
     X(int, SSL_write_ex, (Ssl *, const void *, size_t, size_t *))             \
+    X(int, SSL_do_handshake, (Ssl *))                                         \
     X(int, SSL_get_error, (const Ssl *, int))                                 \
     X(int, SSL_has_pending, (const Ssl *))                                    \
     X(void *, SSL_get_ex_data, (const Ssl *, int))                            \
@@ -57,10 +58,12 @@ typedef struct OpenSsl {
 
 /* Numbers of OpenSSL's headers that are part of its ABI. */
 enum {
-    OPENSSL_ERROR_WANT_READ = 2, /* SSL_ERROR_WANT_READ */
-    OPENSSL_PENDING = 10,        /* BIO_CTRL_PENDING */
-    OPENSSL_SOURCE_SINK = 0x400, /* BIO_TYPE_SOURCE_SINK */
-    OPENSSL_RETRY_FLAGS = 0x0f,  /* BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY */
+    OPENSSL_ERROR_OTHER = 1,       /* SSL_ERROR_SSL */
+    OPENSSL_ERROR_WANT_READ = 2,   /* SSL_ERROR_WANT_READ */
+    OPENSSL_ERROR_ZERO_RETURN = 6, /* SSL_ERROR_ZERO_RETURN */
+    OPENSSL_PENDING = 10,          /* BIO_CTRL_PENDING */
+    OPENSSL_SOURCE_SINK = 0x400,   /* BIO_TYPE_SOURCE_SINK */
+    OPENSSL_RETRY_FLAGS = 0x0f,    /* BIO_FLAGS_RWS | BIO_FLAGS_SHOULD_RETRY */
 };
 
 /* _use_openssl(path, ssl_object, socket, again, /): `path` is the file of the module _ssl,

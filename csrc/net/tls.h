@@ -40,6 +40,8 @@ typedef struct TlsObject {
     PyObject *ssl_socket; /* owned: what owns `ssl`, or NULL */
     Ssl *ssl;             /* NULL: asyncio does it all */
     bool replaced;        /* methods, on the object: the same */
+    bool odd;             /* what came of the handshake: that is asyncio's */
+    size_t looked_at;     /* bytes of it that are records, and not yet taken */
     TlsBridge *in, *out;  /* owned; there while `ssl` is */
     ReaderLink reader;    /* of app_protocol */
 } TlsObject;
@@ -87,6 +89,13 @@ int tls_call(TlsObject *self, PyObject *name);
 /* What asyncio does with an Exception raised in its methods: _fatal_error(). -1 with
  * what is none. */
 int tls_fatal(TlsObject *self);
+
+/* ---- tls_handshake.c ---- */
+
+/* Looks at what has come of the handshake, before it is stored. */
+void tls_handshake_received(TlsObject *self, const char *data, size_t size);
+/* _do_handshake(); `ssl` is there. None, or NULL with what it would raise. */
+PyObject *tls_handshake(TlsObject *self);
 
 /* ---- tls_read.c ---- */
 

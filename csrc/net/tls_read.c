@@ -409,7 +409,7 @@ tls_read(TlsObject *self)
 
 /* ---- buffer_updated() ---- */
 
-/* In the handshake and at the end: asyncio's code, which reads from the MemoryBIO. */
+/* In the handshake, and at the end, asyncio's code: by what is in the MemoryBIO. */
 static int
 go_on(TlsObject *self)
 {
@@ -429,6 +429,9 @@ go_on(TlsObject *self)
 int
 tls_received_elsewhere(TlsObject *self, const char *data, size_t size)
 {
+    if (self->phase == self->state->tls_handshake) {
+        tls_handshake_received(self, data, size);
+    }
     if (tls_bridge_store(self->in, data, size) < 0) {
         return -1;
     }

@@ -97,6 +97,16 @@ Tls_setattro(PyObject *self, PyObject *name, PyObject *value)
 /* ---- the protocol: methods ---- */
 
 static PyObject *
+Tls__do_handshake(TlsObject *self, PyObject *Py_UNUSED(ignored))
+{
+    ModuleState *state = self->state;
+    return tls_is_direct(self)
+               ? tls_handshake(self)
+               : tls_call_asyncio(self, STATE_NAME(state, _do_handshake),
+                                  NULL);
+}
+
+static PyObject *
 Tls__do_read(TlsObject *self, PyObject *Py_UNUSED(ignored))
 {
     return tls_is_direct(self)
@@ -150,6 +160,7 @@ Tls__write_appdata(TlsObject *self, PyObject *list_of_data)
 }
 
 static PyMethodDef Tls_methods[] = {
+    METHOD_NOARGS(Tls, _do_handshake, "Go on with the handshake."),
     METHOD_NOARGS(Tls, _do_read, "Hand the program what has come."),
     METHOD_NOARGS(Tls, _process_outgoing, "Send the records that are there."),
     METHOD_NOARGS(Tls, _get_read_buffer_size,

@@ -303,7 +303,7 @@ def test_an_ssl_object_of_the_programs_is_called(run, tls, name):
     assert calls
 
 
-@pytest.mark.parametrize("name", ["read", "write"])
+@pytest.mark.parametrize("name", ["read", "write", "do_handshake"])
 def test_a_method_replaced_in_ssl_is_called(run, tls, monkeypatch, name):
     function, called = getattr(ssl.SSLObject, name), []
 
@@ -432,6 +432,7 @@ def test_an_ssl_object_that_is_put_in_for_all_is_called(child):
     [
         "buffer_updated", "_do_read", "_do_read__copied", "_control_ssl_reading",
         "_call_eof_received", "_write_appdata", "_do_write", "_process_outgoing", "_fatal_error",
+        "_do_handshake", "_on_handshake_complete",
     ],
 )  # fmt: skip
 def test_a_method_replaced_in_sslproto_is_called(run, tls, monkeypatch, name):
