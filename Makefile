@@ -14,7 +14,7 @@ RUN = $(VENV)/bin/python
 SETUP = PYTHON="$(PYTHON)" VENV="$(VENV)" sh tools/setup.sh
 C_FILES = find csrc benchmarks -name '*.[ch]'
 
-.PHONY: help setup demo test stdlib versions bench lint format clean
+.PHONY: help setup demo test stdlib versions libraries bench lint format clean
 
 help:  ## say what there is (this)
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s%s\n", $$1, $$2 }' Makefile
@@ -37,6 +37,10 @@ stdlib:  ## run the interpreter's own tests of asyncio on pyaio
 versions:  ## run tests, the interpreter's tests and examples on CPython 3.11 to 3.15 and 3.13t
 	@$(SETUP)
 	$(RUN) tools/versions.py $(ARGS)
+
+libraries:  ## run the own tests of aiohttp, tornado, anyio, asyncpg and uvicorn on pyaio, beside asyncio
+	@$(SETUP)
+	$(RUN) tools/libraries.py $(ARGS)
 
 bench:  ## run the benchmarks: pyaio beside stock asyncio and all rivals that install
 	@$(SETUP) bench
