@@ -168,6 +168,7 @@ class Loop:
         server: Any,
         context: Context | None,
         backlog: int,
+        admit: Callable[[socket.socket, Any], object] | None,
         /,
     ) -> None: ...
     def _unlisten(self, sock: socket.socket, /) -> None: ...

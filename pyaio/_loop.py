@@ -331,12 +331,42 @@ class Loop(_core.Loop, SelectorEventLoop):
         *args: Any,
         **kwargs: Any,
     ) -> None:
-        if sslcontext is None and self._accepts_natively(sock):
-            self._listen(sock, protocol_factory, server, kwargs.get("context"), backlog)
-        else:
+        if not self._accepts_natively(sock):
             super()._start_serving(
                 protocol_factory, sock, sslcontext, server, backlog, *args, **kwargs
             )
+            return
+        admit = None
+        if sslcontext is not None:
+            admit = self._admitting(protocol_factory, sslcontext, server, *args, **kwargs)
+        self._listen(sock, protocol_factory, server, kwargs.get("context"), backlog, admit)
+
+    def _admitting(
+        self,
+        protocol_factory: Any,
+        sslcontext: Any,
+        server: Any,
+        *timeouts: Any,
+        context: contextvars.Context | None = None,
+        **options: Any,
+    ) -> Callable[[socket.socket, Any], object]:
+        """What _accept_connection() does with a connection: a task, until hands are shaken."""
+
+        def admit(conn: socket.socket, address: Any) -> None:
+            own = {} if context is None else {"context": context.copy()}  # since 3.15
+            accept = self._accept_connection2(  # type: ignore[attr-defined]
+                protocol_factory,
+                conn,
+                {"peername": address},
+                sslcontext,
+                server,
+                *timeouts,
+                **options,
+                **own,
+            )
+            self.create_task(accept, **own)
+
+        return admit
 
     def _accepts_natively(self, sock: socket.socket) -> bool:
         """True unless something on the way from accept() to the transport is replaced."""

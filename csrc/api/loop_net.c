@@ -348,13 +348,13 @@ Loop__make_write_pipe_transport(LoopObject *self, PyObject *args,
 static PyObject *
 Loop__listen(LoopObject *self, PyObject *args)
 {
-    PyObject *sock, *factory, *server, *context;
+    PyObject *sock, *factory, *server, *context, *admit;
     int backlog;
-    if (!PyArg_ParseTuple(args, "OOOOi:_listen", &sock, &factory, &server,
-                          &context, &backlog)
+    if (!PyArg_ParseTuple(args, "OOOOiO:_listen", &sock, &factory, &server,
+                          &context, &backlog, &admit)
         || engine_check_closed(&self->engine) < 0
         || listener_start(&self->engine, sock, factory, server, context,
-                          backlog)
+                          backlog, admit)
                < 0) {
         return NULL;
     }
@@ -429,10 +429,10 @@ PyDoc_STRVAR(is_plain_socket_doc,
              "True for a socket.socket whose bytes move by its own methods: "
              "the native\ntransport may go past them.");
 PyDoc_STRVAR(listen_doc,
-             "_listen($self, sock, factory, server, context, backlog, /)\n--\n\n"
-             "Accept on a listening socket.socket, without TLS; factory() "
-             "makes each\nconnection's protocol; all its callbacks run in a copy "
-             "of `context`, unless that is\nNone.");
+             "_listen($self, sock, factory, server, context, backlog, admit, /)\n--\n\n"
+             "Accept on a listening socket.socket; factory() makes each connection's "
+             "protocol;\nall its callbacks run in a copy of `context`, unless that is "
+             "None. Where `admit` is\nnot None, admit(socket, address) does all that.");
 PyDoc_STRVAR(unlisten_doc,
              "_unlisten($self, sock, /)\n--\n\n"
              "Undo _listen(); the socket is left open.");

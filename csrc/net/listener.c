@@ -1,5 +1,6 @@
-/* The listener. Started by the Loop's _listen() for each socket of a server
- * without TLS; its watcher accepts and makes streams (net/stream.c). */
+/* The listener. Started by the Loop's _listen() for each socket of a server; its watcher
+ * accepts and makes streams (net/stream.c), or, for TLS, leaves that to asyncio's own
+ * code. */
 #include "net/listener.h"
 
 #include "base/compat.h"
@@ -21,6 +22,7 @@ typedef struct ListenerObject {
     PyObject *factory;        /* owned: makes the protocols */
     PyObject *sock;           /* owned socket.socket */
     PyObject *server;         /* owned asyncio.Server, or None */
+    PyObject *admit;          /* owned: takes the connections; or None */
     PyObject *context;        /* owned: whose copies connections start in */
     bool owns_callbacks;      /* and in which they stay, since 3.15 */
     TimerHandleObject *retry; /* owned; NULL unless out of fds */
@@ -123,6 +125,31 @@ listener_admit(ListenerObject *listener, const SocketFacts *accepted,
     return err;
 }
 
+/* Takes the fd, whatever happens; `sock` owns it where there is one. */
+static int
+listener_hand_over(ListenerObject *listener, const SocketFacts *accepted,
+                   PyObject *sock, const SocketAddress *peer)
+{
+    Engine *engine = listener->engine;
+    PyObject *made =
+        sock ? Py_NewRef(sock) : socket_from_facts(engine->state, accepted);
+    PyObject *address = made == NULL ? NULL : sockaddr_to_python(peer);
+    PyObject *result = address == NULL
+                           ? NULL
+                           : PyObject_CallFunctionObjArgs(listener->admit,
+                                                          made, address, NULL);
+    int err = 0;
+    if (result == NULL) {
+        drop_connection(accepted->fd, made);
+        err = report_raised(engine, "Exception for an incoming connection",
+                            NULL);
+    }
+    Py_XDECREF(result);
+    Py_XDECREF(address);
+    Py_XDECREF(made);
+    return err;
+}
+
 static int
 listener_admit_in_context(ListenerObject *listener, int fd,
                           const SocketAddress *peer)
@@ -141,11 +168,14 @@ listener_admit_in_context(ListenerObject *listener, int fd,
         sock = listener_log(listener, &facts, peer);
         err = sock == NULL ? -1 : 0;
     }
-    if (err == 0) {
-        err = listener_admit(listener, &facts, sock, peer, context);
+    if (err < 0) {
+        close(fd);
+    }
+    else if (listener->admit != Py_None) {
+        err = listener_hand_over(listener, &facts, sock, peer);
     }
     else {
-        close(fd);
+        err = listener_admit(listener, &facts, sock, peer, context);
     }
     Py_XDECREF(sock);
     if (PyContext_Exit(context) < 0) {
@@ -277,13 +307,14 @@ static const WatcherOps listener_ops = {
 static int
 listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
               PyObject *factory, PyObject *server, PyObject *context,
-              int backlog)
+              int backlog, PyObject *admit)
 {
     listener->engine = engine;
     listener->loop = Py_NewRef(engine->loop);
     listener->sock = Py_NewRef(sock);
     listener->factory = Py_NewRef(factory);
     listener->server = Py_NewRef(server ? server : Py_None);
+    listener->admit = Py_NewRef(admit);
     listener->backlog = backlog > 0 ? backlog : 1;
     listener->owns_callbacks = context != Py_None;
     listener->context = listener->owns_callbacks ? Py_NewRef(context)
@@ -302,7 +333,8 @@ listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
 
 int
 listener_start(Engine *engine, PyObject *sock, PyObject *factory,
-               PyObject *server, PyObject *context, int backlog)
+               PyObject *server, PyObject *context, int backlog,
+               PyObject *admit)
 {
     PyTypeObject *type = engine->state->listener_type;
     ListenerObject *listener = (ListenerObject *)type->tp_alloc(type, 0);
@@ -310,7 +342,7 @@ listener_start(Engine *engine, PyObject *sock, PyObject *factory,
         return -1;
     }
     int err = listener_init(listener, engine, sock, factory, server, context,
-                            backlog);
+                            backlog, admit);
     if (err == 0) {
         err = watcher_set(listener->watcher, WATCH_READ); /* holds it */
     }
@@ -344,6 +376,7 @@ Listener_traverse(ListenerObject *self, visitproc visit, void *arg)
     Py_VISIT(self->factory);
     Py_VISIT(self->sock);
     Py_VISIT(self->server);
+    Py_VISIT(self->admit);
     Py_VISIT(self->context);
     Py_VISIT(self->retry);
     return 0;
@@ -357,6 +390,7 @@ Listener_clear(ListenerObject *self)
     Py_CLEAR(self->factory);
     Py_CLEAR(self->sock);
     Py_CLEAR(self->server);
+    Py_CLEAR(self->admit);
     Py_CLEAR(self->context);
     Py_CLEAR(self->retry);
     return 0;

@@ -7,10 +7,27 @@
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 
-static int
-int_attribute(PyObject *object, PyObject *name, int *value)
+/* A socket.socket makes enums of its family and its type, by Python; the class that it
+ * builds on has the numbers. New reference, NULL with an exception set. */
+static PyObject *
+number_of(ModuleState *state, PyObject *sock, PyObject *name)
 {
-    PyObject *attribute = PyObject_GetAttr(object, name);
+    if (!Py_IS_TYPE(sock, (PyTypeObject *)state->socket_type)) {
+        return PyObject_GetAttr(sock, name);
+    }
+    PyObject *member = compat_type_lookup(Py_TYPE(sock)->tp_base, name);
+    descrgetfunc get = member == NULL ? NULL : Py_TYPE(member)->tp_descr_get;
+    PyObject *number = get == NULL
+                           ? PyObject_GetAttr(sock, name)
+                           : get(member, sock, (PyObject *)Py_TYPE(sock));
+    Py_XDECREF(member);
+    return number;
+}
+
+static int
+int_attribute(ModuleState *state, PyObject *sock, PyObject *name, int *value)
+{
+    PyObject *attribute = number_of(state, sock, name);
     long number = attribute == NULL ? -1 : PyLong_AsLong(attribute);
     Py_XDECREF(attribute);
     *value = (int)number;
@@ -24,11 +41,13 @@ socket_facts(ModuleState *state, PyObject *sock, SocketFacts *facts)
     if (facts->fd < 0) {
         return -1;
     }
-    if (int_attribute(sock, STATE_NAME(state, family), &facts->family) < 0
-        || int_attribute(sock, STATE_NAME(state, type), &facts->type) < 0) {
+    if (int_attribute(state, sock, STATE_NAME(state, family), &facts->family)
+            < 0
+        || int_attribute(state, sock, STATE_NAME(state, type), &facts->type)
+               < 0) {
         return -1;
     }
-    return int_attribute(sock, STATE_NAME(state, proto), &facts->proto);
+    return int_attribute(state, sock, STATE_NAME(state, proto), &facts->proto);
 }
 
 /* 1 when the type's method is socket.socket's, 0 when not, -1 on error. */

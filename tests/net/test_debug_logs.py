@@ -5,6 +5,7 @@ import re
 
 import pytest
 from peers import connection, ended
+from test_tls import secured
 
 
 @pytest.fixture
@@ -64,6 +65,16 @@ def test_transports_and_servers_tell_what_they_do(run, debug_log):
     for (level, text), pattern in zip(told, EXPECTED, strict=True):
         assert re.fullmatch(pattern, text), text
         assert level == "DEBUG"
+
+
+def test_a_server_with_tls_tells_of_each_connection(run, debug_log, tls):
+    async def main():
+        async with secured(tls):
+            pass
+
+    run(main, debug=True)
+    (text,) = [text for _, text in debug_log if "new connection" in text]
+    assert re.fullmatch(EXPECTED[0], text), text
 
 
 def test_without_debug_mode_they_are_silent(run, debug_log):
