@@ -138,9 +138,9 @@ def main():
         found = prove(library, options, wheel)
         good = tell(library, found) and good
         rows[library.name] = row_of(library, found)
+        if options.write_page:
+            PAGE.write_text(with_rows(PAGE.read_text(), rows))
     print("\n".join(["", *summary.table(HEAD, rows.values())]), flush=True)
-    if options.write_page:
-        PAGE.write_text(with_rows(PAGE.read_text(), rows))
     sys.exit(0 if good else 1)
 
 
