@@ -70,7 +70,7 @@ def test_the_first_object_of_a_descriptor_is_the_one_that_finds_it_when_closed(l
     [
         "loop.add_reader(sock, print)",
         "loop._make_socket_transport(sock, asyncio.Protocol())",
-        "loop._listen(sock, asyncio.Protocol, None, None, 1)",
+        "loop._listen(sock, asyncio.Protocol, None, None, 1, None)",
     ],
     ids=["add_reader", "transport", "listener"],
 )
