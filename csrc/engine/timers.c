@@ -10,6 +10,9 @@
 /* How far the horizon is ahead of the clock when it is moved; it is moved at half. */
 #define AHEAD_NS INT64_C(1000000000)
 
+/* What moves over in one poll at the most: connections wait for it. */
+#define MOVED_AT_ONCE 1000
+
 /* Below this, sweeping costs more than the cancelled timers do. */
 #define SWEEP_MINIMUM 64
 #define ASYNCIO_SWEEP_MINIMUM 100 /* timers, cancelled or not */
@@ -109,31 +112,42 @@ later_than(int64_t now, int64_t ns)
     return now > INT64_MAX - ns ? INT64_MAX : now + ns;
 }
 
-/* Without memory those that are left stay in `later`. The horizon then is where no timer
- * that is set can come before one that was set for the same time. */
-static void
+/* The first of `later` moves over. The horizon is then where no timer that is set can come
+ * before one that was set for the same time. False without memory. */
+static bool
+bring_first(Timers *timers)
+{
+    if (timer_heap_reserve(&timers->soon) < 0) {
+        PyErr_Clear(); /* it stays where it is */
+        return false;
+    }
+    TimerEntry entry = timer_heap_pop(&timers->later);
+    timer_heap_push(&timers->soon, entry);
+    timers->horizon = entry.when - 1;
+    return true;
+}
+
+/* What is due up to there moves over. False where some is left. */
+static bool
 bring(Timers *timers, int64_t horizon)
 {
-    TimerHeap *later = &timers->later;
-    while (later->count > 0 && later->entries[0].when <= horizon) {
-        if (timer_heap_reserve(&timers->soon) < 0) {
-            PyErr_Clear();
-            return;
+    const TimerHeap *later = &timers->later;
+    for (int i = 0; later->count > 0 && later->entries[0].when <= horizon;
+         i++) {
+        if (i == MOVED_AT_ONCE || !bring_first(timers)) {
+            return false;
         }
-        TimerEntry entry = timer_heap_pop(later);
-        timer_heap_push(&timers->soon, entry);
-        timers->horizon = entry.when - 1;
     }
     timers->horizon = horizon;
+    return true;
 }
 
 void
 timers_move_horizon(Timers *timers, int64_t now)
 {
     int64_t horizon = later_than(now, AHEAD_NS);
-    timers->look_at = later_than(now, AHEAD_NS / 2);
-    if (horizon > timers->horizon) {
-        bring(timers, horizon);
+    if (horizon <= timers->horizon || bring(timers, horizon)) {
+        timers->look_at = later_than(now, AHEAD_NS / 2);
     }
 }
 
@@ -184,13 +198,20 @@ timers_sweep(Timers *timers)
 /* ---- all of them ---- */
 
 static void
-drop_all(TimerHeap *heap)
+all_leave(const TimerHeap *heap)
 {
     for (size_t i = 0; i < heap->count; i++) {
         TimerHandleObject *handle = heap->entries[i].handle;
         handle->handle.scheduled = false;
         handle->handle.counted = false;
-        handle_release(&handle->handle);
+    }
+}
+
+static void
+drop_all(TimerHeap *heap)
+{
+    for (size_t i = 0; i < heap->count; i++) {
+        handle_release(&heap->entries[i].handle->handle);
     }
     PyMem_Free(heap->entries);
 }
@@ -201,7 +222,9 @@ timers_clear(Timers *timers)
     TimerHeap soon = timers->soon, later = timers->later;
     timers->soon = timers->later = (TimerHeap){0};
     timers->cancelled = 0;
-    drop_all(&soon); /* finalizers may set timers */
+    all_leave(&soon);
+    all_leave(&later);
+    drop_all(&soon); /* finalizers may set and cancel timers */
     drop_all(&later);
 }
 

@@ -2,7 +2,9 @@
  *
  * A timer that is set and fires within a second so pays for its like alone, however many
  * wait for longer: the timeouts of connections, say, which are hardly ever due. Each
- * poll looks ahead: what has become due soon moves over.
+ * poll looks ahead: what has become due soon moves over. A clock that is replaced, jumps
+ * ahead and comes back leaves the horizon where it was: all timers before it are in one heap,
+ * in their order.
  *
  * Cancelling is O(1): the entry stays until it comes up, or until the cancelled ones
  * outnumber the rest and are swept. */

@@ -1,6 +1,7 @@
 """call_later and call_at: order, extreme delays, never early, clean-up."""
 
 import asyncio
+import contextlib
 import contextvars
 import heapq
 import math
@@ -410,11 +411,53 @@ class Timers:
 
 @settings(max_examples=200)
 @given(st.lists(STEPS, max_size=120))
-def test_near_and_far_timers_fire_in_order_as_time_passes(loop, steps):
+def test_near_and_far_timers_fire_in_order_as_time_passes(loop_factory, steps):
+    # A loop for each example: what is near goes by the latest time that it has seen.
+    with contextlib.closing(loop_factory()) as loop:
+        timers = Timers(loop)
+        for action, number in steps:
+            timers.step(action, number)
+        timers.end()
+
+
+def test_a_clock_that_jumps_ahead_and_comes_back_leaves_the_order(loop):
     timers = Timers(loop)
-    for action, number in steps:
-        timers.step(action, number)
+    for jump in (1_000_000, -1_000_000):
+        timers.now += jump
+        drain(loop, 2)
+    for _ in range(5):
+        for delay in (1001, 1, 60_000, 300):
+            timers.step("set", delay)
+        timers.step("pass", 400)
     timers.end()
+
+
+def test_thousands_of_timers_that_come_near_at_once_fire_in_order(loop):
+    # More than move over in one poll.
+    timers = Timers(loop)
+    for i in range(5000):
+        timers.step("set", 60_000 + i * 7919 % 5000 / 100)
+    for _ in range(3):
+        timers.step("pass", 19_980)
+        timers.step("set", 0)
+        timers.step("set", 105)  # amid them, when the first have moved
+    timers.step("pass", 200)
+    timers.end()
+
+
+@only_pyaio
+def test_a_finalizer_may_cancel_the_timers_of_a_loop_that_closes(loop):
+    # pyaio only: asyncio counts them when they are gone.
+    class Argument:
+        def __del__(self):
+            for timer in timers:
+                timer.cancel()
+
+    loop.call_later(1000, print, Argument())
+    timers = [loop.call_later(2000 + i, print) for i in range(200)]
+    loop.close()
+    assert loop._scheduled == []
+    assert loop._timer_cancelled_count == 0
 
 
 def test_near_and_far_timers_by_the_hundreds(loop):
