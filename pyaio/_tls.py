@@ -1,8 +1,8 @@
 """TLS: asyncio's SSLProtocol, of which what runs for each record is in C.
 
-Handshake, shutdown and whatever runs once a connection is the running version's own code,
-which finds its attributes in the native half. Where anything of asyncio's is replaced, or
-OpenSSL cannot be reached as csrc/net/openssl.h does it, all of TLS is asyncio's.
+What is around the handshake, the shutdown and whatever runs once a connection is the running
+version's own code, which finds its attributes in the native half. Where anything of asyncio's is
+replaced, or OpenSSL cannot be reached as csrc/net/openssl.h does it, all of TLS is asyncio's.
 """
 
 from __future__ import annotations

@@ -108,7 +108,6 @@
     X(handle)                                                                 \
     X(ident)                                                                  \
     X(is_running)                                                             \
-    X(keylog_filename)                                                        \
     X(loop)                                                                   \
     X(main_thread)                                                            \
     X(message)                                                                \

@@ -125,6 +125,23 @@ listener_admit(ListenerObject *listener, const SocketFacts *accepted,
     return err;
 }
 
+/* admit(sock, address). What it has called may have the socket, also where something is
+ * raised: with asyncio, too, nobody but the last reference closes it. */
+static int
+call_admit(ListenerObject *listener, PyObject *sock, PyObject *address)
+{
+    PyObject *result =
+        PyObject_CallFunctionObjArgs(listener->admit, sock, address, NULL);
+    int err = 0;
+    if (result == NULL) {
+        err = report_raised(listener->engine,
+                            "Exception in callback _accept_connection()",
+                            "socket", sock, NULL);
+    }
+    Py_XDECREF(result);
+    return err;
+}
+
 /* Takes the fd, whatever happens; `sock` owns it where there is one. */
 static int
 listener_hand_over(ListenerObject *listener, const SocketFacts *accepted,
@@ -134,17 +151,14 @@ listener_hand_over(ListenerObject *listener, const SocketFacts *accepted,
     PyObject *made =
         sock ? Py_NewRef(sock) : socket_from_facts(engine->state, accepted);
     PyObject *address = made == NULL ? NULL : sockaddr_to_python(peer);
-    PyObject *result = address == NULL
-                           ? NULL
-                           : PyObject_CallFunctionObjArgs(listener->admit,
-                                                          made, address, NULL);
-    int err = 0;
-    if (result == NULL) {
-        drop_connection(accepted->fd, made);
-        err = report_raised(engine, "Exception for an incoming connection",
-                            NULL);
+    int err;
+    if (address != NULL) {
+        err = call_admit(listener, made, address);
     }
-    Py_XDECREF(result);
+    else {
+        drop_connection(accepted->fd, made);
+        err = report_raised(engine, "socket.accept() failed", NULL);
+    }
     Py_XDECREF(address);
     Py_XDECREF(made);
     return err;

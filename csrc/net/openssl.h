@@ -8,9 +8,11 @@
 
 /* OpenSSL's own types, of which only pointers are handed around. */
 typedef struct ssl_st Ssl;
+typedef struct ssl_ctx_st SslContext;
 typedef struct bio_st Bio;
 typedef struct bio_method_st BioMethod;
 
+typedef void (*KeyLogger)(const Ssl *ssl, const char *line);
 typedef int (*BioIo)(Bio *bio, char *data, int size);
 typedef int (*BioSend)(Bio *bio, const char *data, int size);
 typedef long (*BioControl)(Bio *bio, int command, long number, void *pointer);
@@ -22,6 +24,8 @@ typedef long (*BioControl)(Bio *bio, int command, long number, void *pointer);
     X(int, SSL_do_handshake, (Ssl *))                                         \
     X(int, SSL_get_error, (const Ssl *, int))                                 \
     X(int, SSL_has_pending, (const Ssl *))                                    \
+    X(SslContext *, SSL_get_SSL_CTX, (const Ssl *))                           \
+    X(KeyLogger, SSL_CTX_get_keylog_callback, (const SslContext *))           \
     X(void *, SSL_get_ex_data, (const Ssl *, int))                            \
     X(Bio *, SSL_get_rbio, (const Ssl *))                                     \
     X(Bio *, SSL_get_wbio, (const Ssl *))                                     \
@@ -58,7 +62,6 @@ typedef struct OpenSsl {
 
 /* Numbers of OpenSSL's headers that are part of its ABI. */
 enum {
-    OPENSSL_ERROR_OTHER = 1,       /* SSL_ERROR_SSL */
     OPENSSL_ERROR_WANT_READ = 2,   /* SSL_ERROR_WANT_READ */
     OPENSSL_ERROR_ZERO_RETURN = 6, /* SSL_ERROR_ZERO_RETURN */
     OPENSSL_PENDING = 10,          /* BIO_CTRL_PENDING */
@@ -75,6 +78,15 @@ PyObject *openssl_use(PyObject *module, PyObject *args);
 
 /* NULL unless openssl_use() has said True. */
 const OpenSsl *openssl_get(void);
+
+/* Whether its keys are logged: what goes wrong with the log is put aside by _ssl, or stays
+ * in OpenSSL's queue, for the SSLObject's methods. */
+static inline bool
+openssl_logs_keys(const OpenSsl *openssl, const Ssl *ssl)
+{
+    SslContext *context = openssl->SSL_get_SSL_CTX(ssl);
+    return openssl->SSL_CTX_get_keylog_callback(context) != NULL;
+}
 
 /* The SSL in an object of exactly ssl.SSLObject; *socket gets what owns it, a new
  * reference. NULL where it has none, or, with an exception set, on error. */

@@ -34,27 +34,17 @@ build_bridges(TlsObject *self, const OpenSsl *openssl, Ssl *ssl)
     return 0;
 }
 
-/* 1 when the attribute is there and not None, 0 when it is None, -1 on error. */
-static int
-has(PyObject *object, PyObject *name)
-{
-    PyObject *value = PyObject_GetAttr(object, name);
-    int has_value = value == NULL ? -1 : value != Py_None;
-    Py_XDECREF(value);
-    return has_value;
-}
-
-/* 1 when the program has OpenSSL tell it of every message, or log the keys: what is raised
- * there comes out of the SSLObject's methods, so these are called. 0 when not, -1 on error. */
+/* 1 when the program has OpenSSL tell it of every message: what its callback raises comes
+ * out of the SSLObject's methods, so these are called. 0 when not, -1 on error. */
 static int
 is_watched(ModuleState *state, PyObject *sslobj)
 {
     PyObject *context = PyObject_GetAttr(sslobj, STATE_NAME(state, context));
-    int watched =
-        context == NULL ? -1 : has(context, STATE_NAME(state, _msg_callback));
-    if (watched == 0) {
-        watched = has(context, STATE_NAME(state, keylog_filename));
-    }
+    PyObject *callback =
+        context ? PyObject_GetAttr(context, STATE_NAME(state, _msg_callback))
+                : NULL;
+    int watched = callback == NULL ? -1 : callback != Py_None;
+    Py_XDECREF(callback);
     Py_XDECREF(context);
     return watched;
 }
@@ -70,6 +60,9 @@ tls_take_sslobj(TlsObject *self, PyObject *sslobj)
         return PyErr_Occurred() ? -1 : 0;
     }
     int watched = is_watched(self->state, sslobj);
+    if (watched == 0 && openssl_logs_keys(openssl_get(), ssl)) {
+        watched = 1;
+    }
     if (watched != 0 || build_bridges(self, openssl_get(), ssl) < 0) {
         tls_forget_ssl(self);
         return watched > 0 ? 0 : -1;

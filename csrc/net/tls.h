@@ -1,9 +1,9 @@
 /* TLS: what asyncio's SSLProtocol does for each piece of data, in C.
  *
  * pyaio._tls.SSLProtocol is this type before asyncio's class: the fields are asyncio's own
- * attributes, which its code reads and sets as before. Handshake, shutdown and errors are
- * that code. Here is the way of the records: net/tls_read.c takes them from the stream,
- * net/tls_write.c sends them, net/tls_type.c is what Python sees. Where the SSL has not
+ * attributes, which its code reads and sets as before. What is around the handshake, the
+ * shutdown and errors are that code. Here is the way of the records: net/tls_read.c takes them from the stream,
+ * net/tls_write.c sends them, net/tls_handshake.c goes on before that, net/tls_type.c is what Python sees. Where the SSL has not
  * been found (net/openssl.h), everything is asyncio's. */
 #ifndef PYAIO_NET_TLS_H
 #define PYAIO_NET_TLS_H

@@ -79,6 +79,13 @@ shake_hands(TlsObject *self)
 }
 
 static PyObject *
+by_asyncio(TlsObject *self)
+{
+    return tls_call_asyncio(self, STATE_NAME(self->state, _do_handshake),
+                            NULL);
+}
+
+static PyObject *
 handshake_is_over(TlsObject *self, PyObject *exc)
 {
     return PyObject_CallMethodOneArg(
@@ -86,9 +93,9 @@ handshake_is_over(TlsObject *self, PyObject *exc)
         exc);
 }
 
-/* An encrypted close_notify, which OpenSSL does not tell of a second time. */
-PLATFORM_RARE static PyObject *
-handshake_is_broken_off(TlsObject *self)
+/* As _ssl makes it, but for the line of its source. */
+static PyObject *
+zero_return_error(void)
 {
     PyObject *ssl = PyImport_ImportModule("ssl");
     PyObject *exc =
@@ -97,16 +104,36 @@ handshake_is_broken_off(TlsObject *self)
             : PyObject_CallMethod(ssl, "SSLZeroReturnError", "is",
                                   OPENSSL_ERROR_ZERO_RETURN,
                                   "TLS/SSL connection has been closed (EOF)");
+    if (exc != NULL
+        && (PyObject_SetAttrString(exc, "reason", Py_None) < 0
+            || PyObject_SetAttrString(exc, "library", Py_None) < 0)) {
+        Py_CLEAR(exc);
+    }
+    Py_XDECREF(ssl);
+    return exc;
+}
+
+/* An encrypted close_notify, which OpenSSL does not tell of a second time. */
+PLATFORM_RARE static PyObject *
+handshake_is_broken_off(TlsObject *self)
+{
+    PyObject *exc = zero_return_error();
     PyObject *result = exc == NULL ? NULL : handshake_is_over(self, exc);
     Py_XDECREF(exc);
-    Py_XDECREF(ssl);
     return result;
 }
 
 PyObject *
 tls_handshake(TlsObject *self)
 {
-    int error = is_ordinary(self) ? shake_hands(self) : OPENSSL_ERROR_OTHER;
+    if (!is_ordinary(self)) {
+        return by_asyncio(self);
+    }
+    int error = shake_hands(self);
+    if (openssl_logs_keys(self->in->openssl, self->ssl)) {
+        self->odd = true; /* a callback has put in another context */
+        return by_asyncio(self);
+    }
     switch (error) {
     case 0:
         return handshake_is_over(self, Py_None);
@@ -115,7 +142,6 @@ tls_handshake(TlsObject *self)
     case OPENSSL_ERROR_ZERO_RETURN:
         return handshake_is_broken_off(self);
     default:
-        return tls_call_asyncio(self, STATE_NAME(self->state, _do_handshake),
-                                NULL);
+        return by_asyncio(self);
     }
 }

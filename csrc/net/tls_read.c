@@ -409,7 +409,7 @@ tls_read(TlsObject *self)
 
 /* ---- buffer_updated() ---- */
 
-/* In the handshake, and at the end, asyncio's code: by what is in the MemoryBIO. */
+/* In the handshake and at the end: by what is in the MemoryBIO. */
 static int
 go_on(TlsObject *self)
 {

@@ -144,7 +144,10 @@ async def facing(tls, kind=Recorder, server_side=False, sockets=tcp_pair, **hand
 
 def described(exc):
     """What is to be the same of an exception, or None."""
-    return exc and (type(exc), getattr(exc, "reason", None), str(exc))
+    if not isinstance(exc, ssl.SSLError):
+        return exc and (type(exc), None, str(exc))
+    reason, library = (getattr(exc, name, "missing") for name in ("reason", "library"))
+    return type(exc), reason, str(exc), library, exc.errno
 
 
 def told(calls):
