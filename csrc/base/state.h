@@ -135,6 +135,7 @@
     X(set_wakeup_fd)                                                          \
     X(setblocking)                                                            \
     X(slow_callback_duration)                                                 \
+    X(sni_callback)                                                           \
     X(socket)                                                                 \
     X(sockname)                                                               \
     X(source_traceback)                                                       \

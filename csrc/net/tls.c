@@ -34,19 +34,32 @@ build_bridges(TlsObject *self, const OpenSsl *openssl, Ssl *ssl)
     return 0;
 }
 
-/* 1 when the program has OpenSSL tell it of every message: what its callback raises comes
- * out of the SSLObject's methods, so these are called. 0 when not, -1 on error. */
+/* 1 when the attribute is there and not None, 0 when it is None, -1 on error. */
 static int
-is_watched(ModuleState *state, PyObject *sslobj)
+has(PyObject *object, PyObject *name)
 {
+    PyObject *value = PyObject_GetAttr(object, name);
+    int is_set = value == NULL ? -1 : value != Py_None;
+    Py_XDECREF(value);
+    return is_set;
+}
+
+/* 1 when the program has OpenSSL tell it of every message: what its callback raises comes
+ * out of the SSLObject's methods, so these are called. 0 when not, -1 on error. A callback
+ * for the server's name may put in a context that logs keys, with the same effect in the
+ * middle of a handshake. */
+static int
+is_watched(TlsObject *self, PyObject *sslobj)
+{
+    ModuleState *state = self->state;
     PyObject *context = PyObject_GetAttr(sslobj, STATE_NAME(state, context));
-    PyObject *callback =
-        context ? PyObject_GetAttr(context, STATE_NAME(state, _msg_callback))
-                : NULL;
-    int watched = callback == NULL ? -1 : callback != Py_None;
-    Py_XDECREF(callback);
+    int watched =
+        context == NULL ? -1 : has(context, STATE_NAME(state, _msg_callback));
+    int asks =
+        watched == 0 ? has(context, STATE_NAME(state, sni_callback)) : 0;
+    self->odd = asks > 0;
     Py_XDECREF(context);
-    return watched;
+    return asks < 0 ? -1 : watched;
 }
 
 int
@@ -59,7 +72,7 @@ tls_take_sslobj(TlsObject *self, PyObject *sslobj)
     if (ssl == NULL) {
         return PyErr_Occurred() ? -1 : 0;
     }
-    int watched = is_watched(self->state, sslobj);
+    int watched = is_watched(self, sslobj);
     if (watched == 0 && openssl_logs_keys(openssl_get(), ssl)) {
         watched = 1;
     }

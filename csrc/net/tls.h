@@ -2,9 +2,10 @@
  *
  * pyaio._tls.SSLProtocol is this type before asyncio's class: the fields are asyncio's own
  * attributes, which its code reads and sets as before. What is around the handshake, the
- * shutdown and errors are that code. Here is the way of the records: net/tls_read.c takes them from the stream,
- * net/tls_write.c sends them, net/tls_handshake.c goes on before that, net/tls_type.c is what Python sees. Where the SSL has not
- * been found (net/openssl.h), everything is asyncio's. */
+ * shutdown and errors are that code. Here are the steps of the handshake, net/tls_handshake.c,
+ * and the way of the records: net/tls_read.c takes them from the stream, net/tls_write.c
+ * sends them. net/tls_type.c is what Python sees. Where the SSL has not been found
+ * (net/openssl.h), everything is asyncio's. */
 #ifndef PYAIO_NET_TLS_H
 #define PYAIO_NET_TLS_H
 
@@ -40,10 +41,10 @@ typedef struct TlsObject {
     PyObject *ssl_socket; /* owned: what owns `ssl`, or NULL */
     Ssl *ssl;             /* NULL: asyncio does it all */
     bool replaced;        /* methods, on the object: the same */
-    bool odd;             /* what came of the handshake: that is asyncio's */
-    size_t looked_at;     /* bytes of it that are records, and not yet taken */
-    TlsBridge *in, *out;  /* owned; there while `ssl` is */
-    ReaderLink reader;    /* of app_protocol */
+    bool odd;            /* something about the handshake: that is asyncio's */
+    size_t looked_at;    /* bytes of it that are records, and not yet taken */
+    TlsBridge *in, *out; /* owned; there while `ssl` is */
+    ReaderLink reader;   /* of app_protocol */
 } TlsObject;
 
 /* The protocol as one that takes records in C; NULL for all others. A class that builds

@@ -130,10 +130,6 @@ tls_handshake(TlsObject *self)
         return by_asyncio(self);
     }
     int error = shake_hands(self);
-    if (openssl_logs_keys(self->in->openssl, self->ssl)) {
-        self->odd = true; /* a callback has put in another context */
-        return by_asyncio(self);
-    }
     switch (error) {
     case 0:
         return handshake_is_over(self, Py_None);

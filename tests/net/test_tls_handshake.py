@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import socket
 import ssl
 import struct
 import sys
@@ -75,17 +76,20 @@ def test_data_right_behind_the_handshake_is_read(run, tls, version, server_side)
     run(main)
 
 
+async def functions_called(tls):
+    """The Python functions that are called for a connection with both ends on the loop."""
+    with python_calls() as calls:
+        async with secured(tls):
+            pass
+    return calls
+
+
 @only_pyaio
 def test_an_ordinary_handshake_raises_nothing_in_between(run, tls):
-    async def main():
-        with python_calls() as calls:
-            async with secured(tls):
-                pass
-        return calls
-
-    assert run(main).count("_on_handshake_complete") == 2
-    assert "do_handshake" not in run(main)
-    assert "do_handshake" in on_asyncio(main)
+    calls = run(functions_called, tls)
+    assert calls.count("_on_handshake_complete") == 2
+    assert "do_handshake" not in calls
+    assert "do_handshake" in on_asyncio(functions_called, tls)
 
 
 # ---- how it fails ----
@@ -141,7 +145,7 @@ def test_an_odd_record_is_told_as_on_asyncio(run, tls, server_side, wire, behind
             await peer.send(await first_flight(peer) + wire)
         else:
             await peer.send(wire)
-        peer.sock.shutdown(1)  # where it was not odd enough
+        peer.sock.shutdown(socket.SHUT_WR)  # where it was not odd enough
 
     seen = run(failing, tls, server_side, sends)
     assert seen == on_asyncio(failing, tls, server_side, sends)
@@ -176,7 +180,7 @@ async def sends_an_alert(peer):
 
 async def is_gone_amid_a_record(peer):
     await peer.send(b"\x16\x03\x03\x01")
-    peer.sock.shutdown(1)
+    peer.sock.shutdown(socket.SHUT_WR)
 
 
 async def resets(peer):
@@ -336,13 +340,29 @@ def test_a_server_name_callback_may_put_in_another_context(run, tls, certificate
     run(main)
 
 
+async def shakes_hands_and_closes(peer):
+    await shakes_hands(peer)
+    peer.sock.close()
+
+
+def test_a_context_that_is_put_in_may_log_keys(run, tls, certificate):
+    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(other)
+    other.keylog_filename = "/dev/full"  # what cannot be written comes out of do_handshake()
+
+    def switches(sslobj, name, context):
+        sslobj.context = other
+
+    try:
+        seen = run(with_sni_callback, tls, switches)
+        assert seen == on_asyncio(with_sni_callback, tls, switches)
+        assert issubclass(seen[0][0][0], OSError)
+    finally:
+        other.keylog_filename = None
+
+
 def test_a_log_of_keys_that_cannot_be_written_is_told_as_on_asyncio(run, tls):
     tls.client.keylog_filename = "/dev/full"
-
-    async def shakes_hands_and_closes(peer):
-        await shakes_hands(peer)
-        peer.sock.close()
-
     try:
         seen = run(failing, tls, False, shakes_hands_and_closes)
         assert seen == on_asyncio(failing, tls, False, shakes_hands_and_closes)

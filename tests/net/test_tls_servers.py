@@ -10,8 +10,8 @@ import warnings
 import pytest
 from helpers import PATIENCE, HandlerCalls, only_pyaio
 from peers import LOOPBACK, Accepting, Recorder, ended, finish, on_asyncio, until
-from spies import python_calls
 from test_tls import secured
+from test_tls_handshake import functions_called
 
 
 async def serve(tls, factory=Recorder, **options):
@@ -43,15 +43,9 @@ def accepting_tasks():
 
 @only_pyaio
 def test_a_connection_is_accepted_without_python(run, tls):
-    async def main():
-        with python_calls() as calls:
-            async with secured(tls):
-                pass
-        return calls
-
     accepting = {"accept", "_accept_connection"}
-    assert not accepting & {*run(main)}
-    assert accepting < {*on_asyncio(main)}
+    assert not accepting & {*run(functions_called, tls)}
+    assert accepting < {*on_asyncio(functions_called, tls)}
 
 
 def test_a_burst_of_connections(run, tls):
