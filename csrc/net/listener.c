@@ -14,6 +14,8 @@
 
 /* asyncio.constants.ACCEPT_RETRY_DELAY: after accept() ran out of fds. */
 #define RETRY_NS 1000000000
+/* So many full shares in a row double the share. */
+#define FULL_SHARES 4
 
 typedef struct ListenerObject {
     PyObject_HEAD
@@ -29,6 +31,8 @@ typedef struct ListenerObject {
     FdWatcher *watcher;       /* owned; NULL once stopped */
     SocketFacts facts;
     int backlog;
+    int share;       /* connections at a time: 1 to backlog */
+    int full_shares; /* in a row */
 } ListenerObject;
 
 /* ---- one connection ---- */
@@ -280,12 +284,35 @@ accept_failed(ListenerObject *listener, int error)
                                      "socket.accept() failed", NULL);
 }
 
+/* An accept() that finds nobody is not cheap: Linux makes the socket before it looks. So
+ * as many are taken as there were before; who has not had his turn is told of by the next
+ * poll. */
+
+/* There were no more than `taken`. */
+static void
+share_was_enough(ListenerObject *listener, int taken)
+{
+    listener->share = taken > 0 ? taken : 1;
+    listener->full_shares = 0;
+}
+
+static void
+share_was_full(ListenerObject *listener)
+{
+    if (++listener->full_shares >= FULL_SHARES) {
+        listener->share = listener->share < listener->backlog / 2
+                              ? listener->share * 2
+                              : listener->backlog;
+        listener->full_shares = 0;
+    }
+}
+
 static int
 listener_on_ready(FdWatcher *watcher, int events)
 {
     (void)events;
     ListenerObject *listener = (ListenerObject *)watcher->owner;
-    for (int i = 0; i < listener->backlog && listener->watcher != NULL; i++) {
+    for (int i = 0; i < listener->share && listener->watcher != NULL; i++) {
         SocketAddress peer = {.length = sizeof(peer.address)};
         int fd = platform_accept(listener->facts.fd, &peer.address.any,
                                  &peer.length);
@@ -293,6 +320,7 @@ listener_on_ready(FdWatcher *watcher, int events)
             continue;
         }
         if (fd < 0) {
+            share_was_enough(listener, i);
             return accept_failed(listener, errno);
         }
         if (peer.length > sizeof(peer.address)) {
@@ -302,6 +330,7 @@ listener_on_ready(FdWatcher *watcher, int events)
             return -1;
         }
     }
+    share_was_full(listener);
     return 0;
 }
 
@@ -330,6 +359,7 @@ listener_init(ListenerObject *listener, Engine *engine, PyObject *sock,
     listener->server = Py_NewRef(server ? server : Py_None);
     listener->admit = Py_NewRef(admit);
     listener->backlog = backlog > 0 ? backlog : 1;
+    listener->share = 1;
     listener->owns_callbacks = context != Py_None;
     listener->context = listener->owns_callbacks ? Py_NewRef(context)
                                                  : PyContext_CopyCurrent();

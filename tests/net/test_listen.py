@@ -1,6 +1,7 @@
 """loop.create_server: where it listens, what it refuses."""
 
 import asyncio
+import contextlib
 import errno
 import socket
 
@@ -226,6 +227,35 @@ def test_a_backlog_of_one_still_serves_everyone(run):
             return [await asyncio.gather(connects(address), connects(address)) for _ in range(10)]
 
     assert run(main) == [[True, True]] * 10
+
+
+def test_who_connects_at_once_does_not_wait_for_a_turn_each(run):
+    """pyaio asks for one connection at a time, and for more where more are there."""
+    count = 100
+
+    async def main():
+        made = []
+
+        class Accepted(asyncio.Protocol):
+            def connection_made(self, transport):
+                made.append(transport)
+
+        async with await asyncio.get_running_loop().create_server(
+            Accepted, LOOPBACK, 0, backlog=count
+        ) as server:
+            address = server.sockets[0].getsockname()
+            with contextlib.ExitStack() as clients:
+                for _ in range(count):
+                    clients.enter_context(socket.create_connection(address))
+                turns = 0
+                while len(made) < count:
+                    turns += bool(made)
+                    await asyncio.sleep(0)
+                for transport in made:
+                    transport.abort()
+        return turns
+
+    assert run(main) < count / 2
 
 
 @pytest.mark.parametrize("backlog", ["1", 1.5, None])
