@@ -52,7 +52,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     add("--all", action="store_true", help="also every size and number of connections")
     add("--rounds", type=_at_least(1, int), help="samples of each peer and workload (5; quick: 3)")
     add("--seconds", type=_at_least(0.01, float), help="length of a sample (0.3; quick: 0.15)")
-    add("--peers", help="names with commas between; default: all that can be imported")
+    add("--peers", help="names with commas between; default: all but the younger ones")
     add("--output", type=Path, default=ROOT / "build" / "bench", metavar="DIR", help="build/bench")
     add("--redraw", type=Path, metavar="FILE", help="show a results.json again, measure nothing")
     pages = "put it into the pages: the headlines (readme) or all rows (performance)"
@@ -100,7 +100,9 @@ def _peer_names(options: argparse.Namespace) -> list[str]:
         if unknown:
             raise ValueError(f"no peer {unknown[0]!r}; there are {', '.join(peers.PEERS)}")
         return names
-    return list(QUICK_PEERS) if options.quick else list(peers.PEERS)
+    if options.quick:
+        return list(QUICK_PEERS)
+    return [name for name, peer in peers.PEERS.items() if not peer.named_only]
 
 
 def show_list(console: Console) -> None:

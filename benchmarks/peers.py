@@ -38,6 +38,8 @@ class Peer:
     """Set in its process, in workloads with the tag `transports`: servers and pipes."""
     needs: frozenset[str] = frozenset()
     """Measured only in workloads with all of these tags."""
+    named_only: bool = False
+    """Measured only where --peers names it: fails in many workloads, or is far from the best."""
 
     @property
     def label(self) -> str:
@@ -53,9 +55,9 @@ class Peer:
         return self.needs <= workload.tags and sys.version_info >= workload.needs
 
 
-def _factory(module: str) -> Callable[[], LoopFactory]:
-    """The `new_event_loop` of a module, imported when it is asked for."""
-    return lambda: importlib.import_module(module).new_event_loop
+def _factory(module: str, name: str = "new_event_loop") -> Callable[[], LoopFactory]:
+    """What a module makes its loops with, imported when it is asked for."""
+    return lambda: getattr(importlib.import_module(module), name)
 
 
 def _aiofastnet() -> LoopFactory:
@@ -84,6 +86,10 @@ _ALL = (
     Peer("rloop", "#56b4e9", _factory("rloop"), "rloop"),
     Peer("rsloop", "#0072b2", _factory("rsloop"), "rsloop"),
     Peer("zuvloop", "#009e73", _factory("zuvloop"), "zuvloop"),
+    Peer("blazio", "#a6761d", _factory("blazio"), "blazio", named_only=True),
+    Peer("zloop", "#7570b3", _factory("zloop"), "zloop", named_only=True),
+    Peer("talyn", "#8dd3c7", _factory("talyn", "Loop"), "talyn", named_only=True),
+    Peer("veloxloop", "#bc80bd", _factory("veloxloop", "VeloxLoop"), "veloxloop", named_only=True),
     Peer("pyaio", "#d1342f", _factory("pyaio"), "pyaio"),
     Peer("floor", "#333333", None, title="floor"),
 )

@@ -24,7 +24,16 @@ LEGEND = (
     "kind, for servers in CPU time. loop: the share of pyaio's time that the loop can change; the "
     "rest is Python code that every loop runs."
 )
-DISPENSABLE = ("asyncio-no-mmap", "aiofastnet", "rloop", "rsloop", "zuvloop", "uvloop", FLOOR)
+DISPENSABLE = (
+    "asyncio-no-mmap",
+    *(name for name, peer in PEERS.items() if peer.named_only),
+    "aiofastnet",
+    "rloop",
+    "rsloop",
+    "zuvloop",
+    "uvloop",
+    FLOOR,
+)
 """Columns that a narrow terminal goes without, in this order; results.json has them all."""
 STYLES = {True: "green", False: "red", None: "dim"}
 TITLE_WIDTH = 16
