@@ -4,8 +4,9 @@
     make versions ARGS="3.12 3.14"          --help tells what else it takes
 
 For each version a copy of the sources, a virtual environment, a build in which warnings are
-errors; then pyaio's own tests, the interpreter's own tests of asyncio (tests/stdlib), and
-the examples. At the end one table, and exit code 1 when anything failed.
+errors (since 3.14 another as if without the GIL); then pyaio's own tests, the interpreter's own
+tests of asyncio (tests/stdlib), and the examples. At the end one table, and exit code 1 when
+anything failed.
 
     PYAIO_CI_ALLOW_MISSING=1    an interpreter that cannot be got is no failure
 """
@@ -38,6 +39,10 @@ NOT_RUN = "-"
 # is not what tests/isolated counts. asyncio's own loop is the code that the build with the GIL
 # has shown, and not all of it is safe without.
 WITHOUT_GIL = ("--only-pyaio", "tests/engine", "tests/tasks", "tests/net")
+
+# Of these there is no build without the GIL to be had: whether its compiler would take the sources
+# is seen by what has the GIL. What comes out runs nowhere.
+COMPILED_WITHOUT_GIL = ("3.14", "3.15")
 
 # The page that holds the table, between two comments.
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -87,6 +92,11 @@ class Version:
         ignore = shutil.ignore_patterns(*MADE)
         shutil.copytree(ROOT, self.folder, ignore=ignore, symlinks=True)
         return self.run("build", "sh", "tools/setup.sh", "test", "demo")
+
+    def compile_without_gil(self):
+        command = ["setup.py", "-q", "build_ext", "--build-temp", "no-gil", "--build-lib", "no-gil"]
+        options = ["CFLAGS=-DPy_GIL_DISABLED=1", "PYAIO_DEBUG=1"]
+        self.run("compiles without the GIL", "env", *options, ".venv/bin/python", *command)
 
     def run_suite(self):
         options = ["-q", "-n", self.jobs, "--second-look", "--junitxml=suite.xml"]
@@ -145,6 +155,8 @@ def prove(version, options, work):
     one = Version(interpreter, work / version, options.jobs)
     try:
         if one.build():
+            if version in COMPILED_WITHOUT_GIL:
+                one.compile_without_gil()
             if version not in options.without_suite:
                 one.run_suite()
             one.run_stdlib()
