@@ -7,7 +7,29 @@
 
 #include <stdarg.h>
 
-/* Steals `exc`. */
+/* While a handler hears of an exception, that is the one being handled, as in an `except`
+ * clause of asyncio's: for sys.exc_info(), for a bare `raise`, for the __context__ of what
+ * is raised meanwhile. An item of the interpreter's own stack of these. */
+typedef _PyErr_StackItem Handled;
+
+/* Takes what is raised. Borrowed. */
+static PyObject *
+handled_begin(Handled *handled)
+{
+    PyThreadState *thread = PyThreadState_Get();
+    handled->exc_value = PyErr_GetRaisedException();
+    handled->previous_item = thread->exc_info;
+    thread->exc_info = handled;
+    return handled->exc_value;
+}
+
+static void
+handled_end(Handled *handled)
+{
+    PyThreadState_Get()->exc_info = handled->previous_item;
+    Py_DECREF(handled->exc_value);
+}
+
 static PyObject *
 context_new(ModuleState *state, PyObject *message, PyObject *exc)
 {
@@ -17,7 +39,6 @@ context_new(ModuleState *state, PyObject *message, PyObject *exc)
         || PyDict_SetItem(context, STATE_NAME(state, exception), exc) < 0) {
         Py_CLEAR(context);
     }
-    Py_DECREF(exc);
     return context;
 }
 
@@ -54,26 +75,20 @@ report_raised(Engine *engine, const char *message, ...)
     if (errors_is_exit()) {
         return -1;
     }
-    PyObject *exc = PyErr_GetRaisedException();
+    Handled handled;
+    PyObject *exc = handled_begin(&handled);
     PyObject *text = PyUnicode_FromString(message);
-    if (text == NULL) {
-        Py_DECREF(exc);
-        return -1;
-    }
-    PyObject *context = context_new(engine->state, text, exc);
-    Py_DECREF(text);
-    if (context == NULL) {
-        return -1;
-    }
+    PyObject *context = text ? context_new(engine->state, text, exc) : NULL;
+    Py_XDECREF(text);
     va_list pairs;
     va_start(pairs, message);
-    int failed = context_add_pairs(context, pairs);
-    va_end(pairs);
-    if (failed) {
-        Py_DECREF(context);
-        return -1;
+    if (context != NULL && context_add_pairs(context, pairs) < 0) {
+        Py_CLEAR(context);
     }
-    return context_report(engine, context);
+    va_end(pairs);
+    int err = context == NULL ? -1 : context_report(engine, context);
+    handled_end(&handled);
+    return err;
 }
 
 /* "Exception in callback f(1, 2) at file.py:3", as asyncio words it. */
@@ -101,6 +116,27 @@ callback_message(Engine *engine, PyObject *callback, PyObject *args)
     return message;
 }
 
+/* What is told of a callback's exception. New reference, NULL on failure. */
+static PyObject *
+callback_context(Engine *engine, PyObject *exc, PyObject *handle,
+                 PyObject *callback, PyObject *args,
+                 PyObject *source_traceback)
+{
+    ModuleState *state = engine->state;
+    PyObject *message = callback_message(engine, callback, args);
+    PyObject *context = message ? context_new(state, message, exc) : NULL;
+    Py_XDECREF(message);
+    if (context != NULL
+        && (PyDict_SetItem(context, STATE_NAME(state, handle), handle) < 0
+            || (source_traceback != NULL
+                && PyDict_SetItem(context, STATE_NAME(state, source_traceback),
+                                  source_traceback)
+                       < 0))) {
+        Py_CLEAR(context);
+    }
+    return context;
+}
+
 int
 report_callback(Engine *engine, PyObject *handle, PyObject *callback,
                 PyObject *args, PyObject *source_traceback)
@@ -108,27 +144,13 @@ report_callback(Engine *engine, PyObject *handle, PyObject *callback,
     if (errors_is_exit()) {
         return -1;
     }
-    ModuleState *state = engine->state;
-    PyObject *exc = PyErr_GetRaisedException();
-    PyObject *message = callback_message(engine, callback, args);
-    if (message == NULL) {
-        Py_DECREF(exc);
-        return -1;
-    }
-    PyObject *context = context_new(state, message, exc);
-    Py_DECREF(message);
-    if (context == NULL) {
-        return -1;
-    }
-    if (PyDict_SetItem(context, STATE_NAME(state, handle), handle) < 0
-        || (source_traceback != NULL
-            && PyDict_SetItem(context, STATE_NAME(state, source_traceback),
-                              source_traceback)
-                   < 0)) {
-        Py_DECREF(context);
-        return -1;
-    }
-    return context_report(engine, context);
+    Handled handled;
+    PyObject *exc = handled_begin(&handled);
+    PyObject *context = callback_context(engine, exc, handle, callback, args,
+                                         source_traceback);
+    int err = context == NULL ? -1 : context_report(engine, context);
+    handled_end(&handled);
+    return err;
 }
 
 int

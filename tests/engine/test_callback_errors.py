@@ -291,3 +291,62 @@ def test_a_task_exception_nobody_retrieved_is_reported(loop):
     (context,) = calls
     assert context["message"] == "Task exception was never retrieved"
     assert isinstance(context["exception"], LookupError)
+
+
+def handled(loop):
+    """Pairs of what is being handled while the exception handler runs, and what it is told."""
+    found = []
+
+    def handler(loop, context):
+        found.append((sys.exc_info()[1], context["exception"]))
+
+    loop.set_exception_handler(handler)
+    return found
+
+
+def test_an_exception_handler_runs_while_the_exception_is_handled(loop):
+    found = handled(loop)
+    loop.call_soon(fail)
+    loop.call_later(0, fail)
+    loop.create_future().add_done_callback(fail)
+    drain(loop, 3)
+    assert len(found) == 2
+    assert all(seen is told for seen, told in found)
+    assert sys.exc_info()[1] is None
+
+
+def test_a_run_inside_of_an_except_clause_keeps_its_exception(loop):
+    found = handled(loop)
+    try:
+        raise KeyError("outside")
+    except KeyError as outside:
+        loop.call_soon(fail)
+        drain(loop, 1)
+        assert sys.exc_info()[1] is outside
+    ((seen, told),) = found
+    assert seen is told
+
+
+@exits
+def test_what_leaves_an_exception_handler_has_the_exception_as_its_context(loop, kind):
+    def handler(loop, context):
+        raise kind("leaving")
+
+    loop.set_exception_handler(handler)
+    loop.call_soon(fail)
+    with pytest.raises(kind) as left:
+        drain(loop, 1)
+    assert isinstance(left.value.__context__, LookupError)
+    loop.set_exception_handler(None)
+
+
+def test_a_handler_may_raise_the_exception_again(loop, reports):
+    def handler(loop, context):
+        raise  # what is being handled
+
+    loop.set_exception_handler(handler)
+    loop.call_soon(fail)
+    drain(loop, 1)
+    (record,) = reports.take()
+    assert record.startswith("Unhandled error in exception handler")
+    loop.set_exception_handler(None)
