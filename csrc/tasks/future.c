@@ -314,28 +314,46 @@ future_make_cancelled_error(FutureObject *future)
     return error;
 }
 
+/* Raises it as `raise` does: with what is handled here as its __context__. Steals it. */
+static void
+raise_steal(PyObject *exception)
+{
+    PyErr_SetObject((PyObject *)Py_TYPE(exception), exception);
+    Py_DECREF(exception);
+}
+
 PLATFORM_RARE static PyObject *
 raise_cancelled(FutureObject *future)
 {
     PyObject *error = future_make_cancelled_error(future);
     if (error != NULL) {
-        PyErr_SetRaisedException(error);
+        raise_steal(error);
     }
     return NULL;
 }
 
-/* With the traceback that it had when it was set: each raise adds to it. */
+PLATFORM_RARE PyObject *
+future_exception_to_raise(FutureObject *future)
+{
+    PyObject *traceback;
+    Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
+    traceback = future->exception_traceback;
+    future->exception_traceback = NULL;
+    Py_END_CRITICAL_SECTION();
+    future->log_traceback = false;
+    int err = PyException_SetTraceback(future->exception,
+                                       traceback ? traceback : Py_None);
+    Py_XDECREF(traceback);
+    return err < 0 ? NULL : Py_NewRef(future->exception);
+}
+
 PLATFORM_RARE static PyObject *
 raise_exception(FutureObject *future)
 {
-    PyObject *exception = Py_NewRef(future->exception);
-    PyObject *traceback = future->exception_traceback;
-    if (PyException_SetTraceback(exception, traceback ? traceback : Py_None)
-        < 0) {
-        Py_DECREF(exception);
-        return NULL;
+    PyObject *exception = future_exception_to_raise(future);
+    if (exception != NULL) {
+        raise_steal(exception);
     }
-    PyErr_SetRaisedException(exception);
     return NULL;
 }
 
@@ -358,7 +376,9 @@ future_get_result(FutureObject *future)
     if (status == FUTURE_PENDING) {
         return future_refuse_pending(future, "Result is not set.");
     }
+    if (future->exception != NULL) {
+        return raise_exception(future);
+    }
     future->log_traceback = false;
-    return future->exception ? raise_exception(future)
-                             : Py_NewRef(future->result);
+    return Py_NewRef(future->result);
 }

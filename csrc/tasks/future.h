@@ -109,6 +109,10 @@ int future_cancel(FutureObject *future, PyObject *message);
 /* New reference to the result; NULL with the future's exception set, a
  * CancelledError or InvalidStateError. Counts as retrieving. */
 PyObject *future_get_result(FutureObject *future);
+/* The exception that the future has ended with, to be raised or thrown. The first time it
+ * has the traceback that it had when it was set, which is then given up, with the frames
+ * that it holds; later none. New reference; NULL on failure. Counts as retrieving. */
+PyObject *future_exception_to_raise(FutureObject *future);
 /* NULL with InvalidStateError, `message` or that there was no __init__(). */
 PyObject *future_refuse_pending(FutureObject *future, const char *message);
 /* The CancelledError to be raised. New reference, NULL on failure. */

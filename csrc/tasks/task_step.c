@@ -368,9 +368,12 @@ task_outcome(TaskObject *task, PyObject *future)
     PyObject *result;
     if (future_is_ours(task->future.state, future)) {
         FutureObject *ours = (FutureObject *)future;
-        if (future_status(ours) == FUTURE_FINISHED
-            && ours->exception == NULL) {
-            return NULL; /* the iterator takes the result */
+        if (future_status(ours) == FUTURE_FINISHED) {
+            if (ours->exception == NULL) {
+                return NULL; /* the iterator takes the result */
+            }
+            result = future_exception_to_raise(ours);
+            return result != NULL ? result : PyErr_GetRaisedException();
         }
         result = future_get_result(ours);
     }
