@@ -294,12 +294,32 @@ stream_call_protocol(StreamObject *stream, PyObject *name, PyObject *argument)
 
 /* ---- the end ---- */
 
+/* A sendfile() has a duplicate of the fd: without this the connection would live on in
+ * it, until all of the file is sent. */
+static void
+stream_end_sendfile(StreamObject *stream)
+{
+    if (stream->empty_waiter == NULL || stream->sock == NULL) {
+        return;
+    }
+    PyObject *result =
+        PyObject_CallMethod(stream->sock, "shutdown", "i", SHUT_RDWR);
+    if (result == NULL && PyErr_ExceptionMatches(PyExc_OSError)) {
+        PyErr_Clear(); /* the peer has gone before */
+    }
+    else if (result == NULL) {
+        report_unraisable("the end of a sendfile()");
+    }
+    Py_XDECREF(result);
+}
+
 int
 stream_close_fd(StreamObject *stream)
 {
     if (stream->finished) {
         return 0;
     }
+    stream_end_sendfile(stream);
     FdWatcher *watcher = stream->watcher;
     stream->watcher = NULL;
     stream->finished = true;

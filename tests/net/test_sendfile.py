@@ -255,6 +255,26 @@ def test_a_cancelled_sendfile_leaves_the_transport_usable(run, sparse):
     run(main)
 
 
+@pytest.mark.parametrize("method", ["abort", "close"])
+def test_the_connection_ends_with_the_transport(run, loop_kind, reports, sparse, method):
+    async def main():
+        async with with_peer() as (protocol, peer):
+            sending = asyncio.ensure_future(sendfile(protocol.transport, sparse))
+            await turns(20)
+            getattr(protocol.transport, method)()
+            await ended(protocol.lost)
+            arrived = await take(peer, 40 << 20)  # up to its end
+            assert len(arrived) < 30 << 20
+            if loop_kind == "asyncio":
+                sending.cancel()  # which waits for ever
+            with pytest.raises((ConnectionError, asyncio.CancelledError)):
+                await sending
+
+    run(main)
+    if loop_kind == "asyncio":
+        reports.take()  # it stumbles over a future that is done already
+
+
 def test_a_disk_file_larger_than_the_socket_takes_at_once(run, sparse):
     async def main():
         async with connection() as (near, far):
