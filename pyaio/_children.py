@@ -6,6 +6,7 @@ pidfds, says what it says, and leaves every other watcher to asyncio.
 """
 
 import asyncio
+import contextvars
 import os
 import sys
 import threading
@@ -69,7 +70,8 @@ class Children:
             self._wait_in_thread(loop, child)
             return
         self._running[pidfd] = child
-        loop._add_reader(pidfd, self._on_exit, loop, pidfd)
+        # A thread would call back in a context of its own, in which nothing is set.
+        contextvars.Context().run(loop._add_reader, pidfd, self._on_exit, loop, pidfd)
 
     def _on_exit(self, loop: "Loop", pidfd: int) -> None:
         child = self._running.pop(pidfd)

@@ -196,9 +196,10 @@ write_now(PipeObject *self, PyObject *owner, const char *data, size_t size)
     if ((size_t)written == size) {
         return 0;
     }
-    if (write_queue_push(&self->queue, owner, data + written,
-                         size - (size_t)written)
-            < 0
+    if (engine_check_closed(self->engine) < 0
+        || write_queue_push(&self->queue, owner, data + written,
+                            size - (size_t)written)
+               < 0
         || transport_arm_writer((Transport *)self) < 0) {
         return -1;
     }

@@ -244,6 +244,9 @@ stream_write_lines(StreamObject *stream, PyObject *lines)
         if (truth <= 0) {
             return truth; /* nothing, and nothing to iterate over */
         }
+        if (stream->lost_writes) {
+            return write_is_lost(stream); /* whatever it is */
+        }
     }
     PyObject *own = lines_list(lines);
     if (own == NULL) {

@@ -92,6 +92,9 @@ Transport_resume_reading(Transport *self, PyObject *Py_UNUSED(ignored))
     if (!may_resume(self)) {
         Py_RETURN_NONE;
     }
+    if (engine_check_closed(self->engine) < 0) {
+        return NULL;
+    }
     /* From here on reads call the protocol in the context of who resumed. */
     PyObject *context = transport_copy_context(self);
     if (context == NULL) {

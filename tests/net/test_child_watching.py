@@ -1,6 +1,7 @@
 """Who hears of the end of a child: a pidfd, a thread of asyncio's, a watcher of the program."""
 
 import asyncio
+import contextvars
 import os
 import sys
 import threading
@@ -44,6 +45,33 @@ def test_no_thread_watches_a_child(run, policy):
         return process.returncode
 
     assert run(main) == 0
+
+
+MARK = contextvars.ContextVar("MARK", default="none")
+
+
+def test_the_context_in_which_the_end_is_told(run, policy):
+    """Before 3.12 that of a thread, in which nothing is set, whoever watches."""
+    seen = []
+
+    async def main():
+        lost = asyncio.get_running_loop().create_future()
+
+        class Watching(asyncio.SubprocessProtocol):
+            def process_exited(self):
+                seen.append(MARK.get())
+
+            def connection_lost(self, exc):
+                lost.set_result(None)
+
+        MARK.set("starter")
+        transport, _ = await asyncio.get_running_loop().subprocess_exec(Watching, "cat")
+        transport.get_pipe_transport(0).close()
+        await within_limits(lost)
+        transport.close()
+
+    run(main)
+    assert seen == ["none" if sys.version_info < (3, 12) else "starter"]
 
 
 @pytest.mark.skipif(

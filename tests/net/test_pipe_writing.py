@@ -2,12 +2,13 @@
 
 import asyncio
 import contextvars
+import gc
 import os
 import re
 
 import pytest
 from peers import BaseRecorder, Recorder, ended, on_asyncio, outcome, turns, until
-from pipe_ends import drained, reading, reported, shown, socket_ends, writing
+from pipe_ends import End, drained, reading, reported, shown, socket_ends, writing
 
 MARK = contextvars.ContextVar("MARK", default="none")
 
@@ -18,6 +19,26 @@ LOST = "pipe closed by peer or os.write(pipe, data) raised exception."
 
 
 # ---- what goes out ----
+
+
+def test_what_a_closed_loop_cannot_send_later_is_refused(loop):
+    theirs, ours = os.pipe()
+    other, file = End(theirs), os.fdopen(ours, "wb", 0)
+
+    def write():
+        transport, _ = loop.run_until_complete(loop.connect_write_pipe(Recorder, file))
+        loop.close()
+        transport.write(b"small")
+        assert other.read() == b"small"
+        try:
+            transport.write(LARGE)
+        except RuntimeError as exc:
+            return str(exc)
+
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        assert write() == "Event loop is closed"
+        gc.collect()
+    other.close()
 
 
 def test_bytes_go_out_at_once_and_in_order(run):

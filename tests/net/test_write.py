@@ -189,6 +189,20 @@ def test_writelines_of_what_is_no_buffer_is_a_type_error(run, lines):
     run(main)
 
 
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="asyncio looks at the lines first")
+def test_writelines_on_a_lost_connection_leaves_the_lines_alone(run):
+    async def main():
+        async with with_peer() as (protocol, _):
+            protocol.transport.abort()
+            lines = iter([b"a", b"b"])
+            protocol.transport.writelines(lines)
+            protocol.transport.writelines(7)
+            assert list(lines) == [b"a", b"b"]
+            await ended(protocol.lost)
+
+    run(main)
+
+
 def test_writelines_that_raises_midway_keeps_the_connection(run, loop_kind):
     if loop_kind == "asyncio" and sys.version_info >= (3, 15):
         pytest.skip("asyncio 3.15 then never sends again")
@@ -378,6 +392,22 @@ def test_the_queue_is_empty_again_after_all_was_sent(run):
             assert await take(peer, 5) == b"again"
 
     run(main)
+
+
+def test_a_closed_loop_reads_no_more(loop, pair):
+    ours, _ = pair
+
+    def resume():
+        made = loop.create_connection(Recorder, sock=ours)
+        transport, _ = loop.run_until_complete(made)
+        transport.pause_reading()
+        loop.close()
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            transport.resume_reading()
+
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        resume()
+        gc.collect()
 
 
 @pytest.mark.parametrize("method", ["write", "writelines"])
