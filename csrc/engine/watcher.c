@@ -301,6 +301,9 @@ watcher_set(FdWatcher *watcher, int interest)
     if (err < 0) {
         watcher->interest = before;
     }
+    else if (interest & ~before) {
+        watcher->engine->poll_now = true; /* it may be there already */
+    }
     PyObject *owner = watcher->owner;
     hold_owner(watcher, held);
     Py_DECREF(owner);
