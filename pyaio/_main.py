@@ -143,10 +143,21 @@ def _argument(option: str, args: list[str]) -> str:
     return args[0]
 
 
+def _split_option(args: list[str]) -> list[str]:
+    """The arguments, as python reads them too: ``-mmodule`` is ``-m module``, behind ``--`` comes
+    the script.
+    """
+    if args[:1] == ["--"]:
+        return args[1:]
+    if args and args[0][:2] in ("-c", "-m") and len(args[0]) > 2:
+        return [args[0][:2], args[0][2:], *args[1:]]
+    return args
+
+
 def main() -> None:
     """The command line of ``python -m pyaio``: see the usage above."""
     # Without arguments: a program that is piped in, as python takes it.
-    first, *rest = sys.argv[1:] or ["-h" if sys.stdin.isatty() else ""]
+    first, *rest = _split_option(sys.argv[1:]) or ["-h" if sys.stdin.isatty() else ""]
     if first in ("-h", "--help"):
         print(_USAGE, end="")
         return

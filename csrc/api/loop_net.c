@@ -2,6 +2,7 @@
  * by net/. */
 #include "api/loop.h"
 #include "base/compat.h"
+#include "base/errors.h"
 #include "engine/watcher.h"
 #include "net/datagram.h"
 #include "net/listener.h"
@@ -182,6 +183,20 @@ transport_of(const Engine *engine, const FdWatcher *watcher)
     return found && !transport_lets_go(transport) ? transport : NULL;
 }
 
+/* -1 with RuntimeError where a transport has the fd that is asked for as `fileobj`. */
+static int
+check_no_transport(Engine *engine, int fd, PyObject *fileobj)
+{
+    Transport *transport = transport_of(engine, watcher_find(engine, fd));
+    if (transport == NULL) {
+        return 0;
+    }
+    PyErr_Format(PyExc_RuntimeError,
+                 "File descriptor %R is used by transport %R", fileobj,
+                 (PyObject *)transport);
+    return -1;
+}
+
 static PyObject *
 Loop__check_no_transport(LoopObject *self, PyObject *args)
 {
@@ -195,15 +210,7 @@ Loop__check_no_transport(LoopObject *self, PyObject *args)
     if (fd < 0 || fd > INT_MAX) {
         Py_RETURN_NONE; /* the caller goes on with it, and is told then */
     }
-    Transport *transport =
-        transport_of(&self->engine, watcher_find(&self->engine, (int)fd));
-    if (transport != NULL) {
-        PyErr_Format(PyExc_RuntimeError,
-                     "File descriptor %R is used by transport %R", fileobj,
-                     (PyObject *)transport);
-        return NULL;
-    }
-    Py_RETURN_NONE;
+    return none_or_null(check_no_transport(&self->engine, (int)fd, fileobj));
 }
 
 /* asyncio's own transport, by the loop's method `name`, for what has a recv()
@@ -249,7 +256,8 @@ Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
     }
     SocketFacts facts;
     if (engine_check_closed(engine) < 0
-        || socket_facts(engine->state, sock, &facts) < 0) {
+        || socket_facts(engine->state, sock, &facts) < 0
+        || check_no_transport(engine, facts.fd, sock) < 0) {
         return NULL;
     }
     socket_set_nodelay(&facts);
@@ -264,14 +272,15 @@ Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
 /* 1 where the native transport may go past the socket's own methods, 0 where
  * not, -1 on error. */
 static int
-datagrams_are_plain(ModuleState *state, PyObject *sock)
+datagrams_are_plain(Engine *engine, PyObject *sock)
 {
-    int plain = socket_is_plain(state, sock);
+    int plain = socket_is_plain(engine->state, sock);
     SocketFacts facts;
     if (plain <= 0) {
         return plain;
     }
-    if (socket_facts(state, sock, &facts) < 0) {
+    if (socket_facts(engine->state, sock, &facts) < 0
+        || check_no_transport(engine, facts.fd, sock) < 0) {
         return -1;
     }
     return datagram_serves(facts.family, facts.type);
@@ -292,7 +301,7 @@ Loop__make_datagram_transport(LoopObject *self, PyObject *args,
         return NULL;
     }
     Engine *engine = &self->engine;
-    int plain = datagrams_are_plain(engine->state, parts.sock);
+    int plain = datagrams_are_plain(engine, parts.sock);
     if (plain <= 0) {
         return plain < 0
                    ? NULL

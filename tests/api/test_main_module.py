@@ -109,6 +109,19 @@ def test_a_module(both, tmp_path):
     assert code == 0 and "'argument', '-c']" in out
 
 
+def test_an_option_and_its_argument_in_one_word(both, tmp_path):
+    write(tmp_path / "module.py", SHOW)
+    code, out, _ = both("-mmodule", "argument")
+    assert code == 0 and "'argument']" in out
+    assert both("-cimport sys; print(sys.argv)", "argument")[1] == "['-c', 'argument']\n"
+
+
+def test_a_script_behind_the_end_of_the_options(both, tmp_path):
+    write(tmp_path / "script.py", SHOW)
+    code, out, _ = both("--", "script.py", "--", "argument")
+    assert code == 0 and out.startswith(repr(["script.py", "--", "argument"]))
+
+
 def test_a_module_in_a_package(both, tmp_path):
     write(tmp_path / "package" / "__init__.py", "")
     write(tmp_path / "package" / "module.py", "from . import other\n" + SHOW)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import re
 import socket
 import sys
 import time
@@ -296,7 +297,8 @@ def test_a_descriptor_has_one_transport_at_most(run, pair, loop_kind):
     async def main():
         loop = asyncio.get_running_loop()
         _, first = await loop.create_connection(Recorder, sock=pair[0])
-        with pytest.raises(RuntimeError, match="is used by transport"):
+        shown = re.escape(f"File descriptor {pair[0]!r} is used by transport ")
+        with pytest.raises(RuntimeError, match=shown):
             await loop.create_connection(Recorder, sock=pair[0])
         if pair[0].fileno() == -1:  # asyncio since 3.14.8: the first one has lost it, too
             await until(lambda: first.transport.is_closing() or first.transport.abort())
