@@ -1,14 +1,17 @@
-"""asyncio's own loop, with the private methods that pyaio.Loop builds on, and its functions,
-to be run with another class in the place of one of asyncio's.
+"""asyncio's own loop, with the private methods that pyaio.Loop builds on, its functions, to be run
+with another class in the place of one of asyncio's, and the warning of its transports.
 """
 
 import asyncio
 import socket
+import sys
+import warnings
+from asyncio import selector_events, unix_events
 from concurrent.futures import ThreadPoolExecutor
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = ("SelectorEventLoop", "is_function_of", "with_globals")
+__all__ = ("SelectorEventLoop", "is_function_of", "warn_unclosed", "with_globals")
 
 if TYPE_CHECKING:
 
@@ -70,3 +73,31 @@ def with_globals(function: Any, **names: Any) -> Any:
     copy = FunctionType(function.__code__, namespace, None, function.__defaults__)
     copy.__kwdefaults__ = function.__kwdefaults__
     return copy
+
+
+#: Whose finalizer warns of a transport of that name in asyncio.
+_FINALIZED: Any = {
+    "SocketTransport": selector_events._SelectorTransport,  # type: ignore[attr-defined]
+    "DatagramTransport": selector_events._SelectorTransport,  # type: ignore[attr-defined]
+    "ReadPipeTransport": unix_events._UnixReadPipeTransport,  # type: ignore[attr-defined]
+    "WritePipeTransport": unix_events._UnixWritePipeTransport,  # type: ignore[attr-defined]
+}
+#: Behind its `def`, the condition.
+_LINES_TO_WARNING = 2
+
+
+def warn_unclosed(transport: Any) -> None:
+    """Warn of a transport that nobody has closed, from where asyncio's finalizer would: filters
+    tell warnings apart by that.
+    """
+    owner = _FINALIZED[type(transport).__name__]
+    code = owner.__del__.__code__
+    warnings.warn_explicit(
+        f"unclosed transport {transport!r}",
+        ResourceWarning,
+        code.co_filename,
+        code.co_firstlineno + _LINES_TO_WARNING,
+        module=owner.__module__,
+        registry=vars(sys.modules[owner.__module__]).setdefault("__warningregistry__", {}),
+        source=transport,
+    )

@@ -260,14 +260,30 @@ end_at_home(Transport *self, PyObject *file, int (*close)(PyObject *))
     return inbox_send_home(self->engine, (PyObject *)self, close);
 }
 
+/* By pyaio/_asyncio_hooks.py, unless the interpreter is about to take it away. */
+static int
+warn_unclosed(PyObject *transport)
+{
+    if (compat_is_finalizing()) {
+        return PyErr_ResourceWarning(transport, 1, "unclosed transport %R",
+                                     transport);
+    }
+    PyObject *hooks = PyImport_ImportModule("pyaio._asyncio_hooks");
+    PyObject *result =
+        hooks ? PyObject_CallMethod(hooks, "warn_unclosed", "O", transport)
+              : NULL;
+    Py_XDECREF(hooks);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
 void
 transport_finalize(PyObject *transport, PyObject *file,
                    int (*close)(PyObject *))
 {
     Engine *engine = ((Transport *)transport)->engine;
     PyObject *raised = PyErr_GetRaisedException();
-    if (PyErr_ResourceWarning(transport, 1, "unclosed transport %R", transport)
-        < 0) {
+    if (warn_unclosed(transport) < 0) {
         report_unraisable("an unclosed transport");
     }
     if (!end_at_home((Transport *)transport, file, close)

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import os
 import socket
+import warnings
 
 import pytest
 from peers import LOOPBACK, Recorder, connection, ended, fill, tcp_pair, with_peer
@@ -295,7 +296,51 @@ async def write_pipe(loop):
     return transport
 
 
-@pytest.mark.parametrize("make", [datagram, read_pipe, write_pipe])
+async def stream(loop):
+    ours, peer = tcp_pair()
+    transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+    transport.pause_reading()  # and so it does not see the end
+    peer.close()
+    loop.kept = ours  # which would warn, too, if it went first
+    return transport
+
+
+kinds = pytest.mark.parametrize("make", [stream, datagram, read_pipe, write_pipe])
+
+
+@kinds
+def test_the_warning_comes_from_where_it_does_in_asyncio(loop_factories, make):
+    """Filters go by its module, and what is shown with it by its line."""
+
+    def origin(factory):
+        loop = factory()
+        transport = loop.run_until_complete(make(loop))
+        number = id(transport)
+        loop.close()
+        with pytest.warns(ResourceWarning, match="unclosed transport") as caught:
+            del transport
+            gc.collect()
+        (warning,) = [one for one in caught if "unclosed transport" in str(one.message)]
+        assert id(warning.source) == number
+        return warning.filename, warning.lineno
+
+    assert origin(loop_factories["pyaio"]) == origin(loop_factories["asyncio"])
+
+
+@kinds
+def test_the_warning_is_filtered_by_the_module(loop_factory, make):
+    loop = loop_factory()
+    transport = loop.run_until_complete(make(loop))
+    loop.close()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("always", module=r"asyncio\.(selector|unix)_events$")
+        del transport
+        gc.collect()
+    assert [str(one.message)[:18] for one in caught] == ["unclosed transport"]
+
+
+@kinds
 def test_an_unclosed_transport_of_any_kind_warns_and_closes_its_descriptor(loop_factory, make):
     loop = loop_factory()
     transport = loop.run_until_complete(make(loop))
