@@ -435,7 +435,7 @@ class Loop(_core.Loop, SelectorEventLoop):
         """
         return not any(name in self.__dict__ for name in _SOCK_CALLS) and all(
             getattr(owner, name) is own
-            for owner, names in ((type(self), _SOCK_CALLS), (socket.socket, _SOCKET_METHODS))
+            for owner, names in ((type(self), _SOCK_CALLS), (_SOCKET, _SOCKET_METHODS))
             for name, own in names.items()
         )
 
@@ -511,8 +511,9 @@ _SOCK_CALLS = {
         "_sock_write_done",
     )
 }
+_SOCKET = socket.socket  # the class, whatever a program puts in its place under that name
 _SOCKET_METHODS = {
-    name: getattr(socket.socket, name)
+    name: getattr(_SOCKET, name)
     for name in (
         "accept",
         "connect",

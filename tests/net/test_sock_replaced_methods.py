@@ -11,6 +11,32 @@ from sock_calls import receive_late
 # ---- of sockets ----
 
 
+def test_a_function_in_the_place_of_the_class(run):
+    """asyncssh's tests have one make what they want instead of a socket."""
+    real = socket.socket
+
+    def make(*args, **kwargs):
+        return real(*args, **kwargs)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with real() as listening:
+            listening.bind(("127.0.0.1", 0))
+            listening.listen()
+            listening.setblocking(False)
+            with mock.patch("socket.socket", make):
+                transport, _ = await loop.create_connection(
+                    asyncio.Protocol, *listening.getsockname()
+                )
+                theirs, _ = await loop.sock_accept(listening)
+                await loop.sock_sendall(theirs, b"x")
+            theirs.close()
+            transport.abort()
+            await turns()
+
+    run(main)
+
+
 def test_methods_of_a_subclass_of_socket_are_called(run):
     seen = []
 
