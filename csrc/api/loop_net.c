@@ -270,7 +270,7 @@ Loop__make_socket_transport(LoopObject *self, PyObject *args, PyObject *kwargs)
 }
 
 /* 1 where the native transport may go past the socket's own methods, 0 where
- * not, -1 on error. */
+ * not, -1 on error and where the socket has a transport. */
 static int
 datagrams_are_plain(Engine *engine, PyObject *sock)
 {

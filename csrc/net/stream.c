@@ -299,7 +299,7 @@ stream_call_protocol(StreamObject *stream, PyObject *name, PyObject *argument)
 static void
 stream_end_sendfile(StreamObject *stream)
 {
-    if (stream->empty_waiter == NULL || stream->sock == NULL) {
+    if (stream->empty_waiter == NULL) {
         return;
     }
     PyObject *result =
@@ -319,7 +319,6 @@ stream_close_fd(StreamObject *stream)
     if (stream->finished) {
         return 0;
     }
-    stream_end_sendfile(stream);
     FdWatcher *watcher = stream->watcher;
     stream->watcher = NULL;
     stream->finished = true;
@@ -332,6 +331,8 @@ stream_close_fd(StreamObject *stream)
         close(stream->fd);
         return 0;
     }
+    stream_end_sendfile(
+        stream); /* who has a duplicate has asked for the socket */
     PyObject *result = PyObject_CallMethodNoArgs(
         stream->sock, STATE_NAME(stream->engine->state, close));
     Py_XDECREF(result);

@@ -335,16 +335,21 @@ raise_cancelled(FutureObject *future)
 PLATFORM_RARE PyObject *
 future_exception_to_raise(FutureObject *future)
 {
+    PyObject *exception = Py_NewRef(future->exception);
     PyObject *traceback;
     Py_BEGIN_CRITICAL_SECTION((PyObject *)future);
     traceback = future->exception_traceback;
     future->exception_traceback = NULL;
     Py_END_CRITICAL_SECTION();
     future->log_traceback = false;
-    int err = PyException_SetTraceback(future->exception,
-                                       traceback ? traceback : Py_None);
+    /* The one that it has now may be the last to hold frames, and finalizers call the
+     * program: nothing is asked of the future behind it. */
+    if (PyException_SetTraceback(exception, traceback ? traceback : Py_None)
+        < 0) {
+        Py_CLEAR(exception);
+    }
     Py_XDECREF(traceback);
-    return err < 0 ? NULL : Py_NewRef(future->exception);
+    return exception;
 }
 
 PLATFORM_RARE static PyObject *

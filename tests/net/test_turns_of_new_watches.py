@@ -44,6 +44,13 @@ async def from_socket(protocol, content):
     return theirs.close
 
 
+async def over(old, new):
+    """The end of both, of which the old one is on its way."""
+    await ended(old.lost)
+    new.transport.close()
+    await ended(new.lost)
+
+
 @pytest.mark.parametrize("connect", [from_pipe, from_socket])
 def test_what_waits_in_a_new_one_comes_before_the_end_of_an_old_one(run, connect):
     async def main():
@@ -54,9 +61,7 @@ def test_what_waits_in_a_new_one_comes_before_the_end_of_an_old_one(run, connect
             await asyncio.sleep(0.001)
         close_new = await connect(new, b"second")
         old.transport.close()
-        await ended(old.lost)
-        new.transport.close()
-        await ended(new.lost)
+        await over(old, new)
         close_old()
         close_new()
         return log
@@ -79,9 +84,7 @@ def test_what_came_during_a_pause_comes_before_the_end_of_another(run):
         new.transport.resume_reading()
         await asyncio.sleep(0)
         old.transport.close()
-        await ended(old.lost)
-        new.transport.close()
-        await ended(new.lost)
+        await over(old, new)
         close_old()
         close_new()
         return log[2:]

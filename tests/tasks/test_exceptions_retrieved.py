@@ -1,10 +1,12 @@
 """What a future's exception brings along when it is asked for: context and traceback."""
 
 import asyncio
+import contextlib
 import traceback
 import weakref
 
 import pytest
+from helpers import only_pyaio
 
 
 class Thing:
@@ -139,3 +141,25 @@ def test_frames_of_a_failed_task_live_no_longer_than_its_traceback(run):
         assert task.done()
 
     run(main)
+
+
+@only_pyaio
+def test_a_frame_that_goes_with_the_traceback_may_begin_the_future_anew(loop):
+    """asyncio's future in C crashes."""
+    future = loop.create_future()
+    future.set_exception(ValueError("of the future"))
+
+    class Restarting:
+        def __del__(self):
+            future.__init__(loop=loop)
+
+    def retrieve():
+        local = Restarting()
+        assert local
+        future.result()
+
+    with contextlib.suppress(ValueError):
+        retrieve()
+    with pytest.raises(ValueError, match="of the future"):
+        future.result()
+    assert not future.done()
