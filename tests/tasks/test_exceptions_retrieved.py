@@ -151,7 +151,8 @@ def test_a_frame_that_goes_with_the_traceback_may_begin_the_future_anew(loop):
 
     class Restarting:
         def __del__(self):
-            future.__init__(loop=loop)
+            with contextlib.suppress(RuntimeError):  # since 3.15
+                future.__init__(loop=loop)
 
     def retrieve():
         local = Restarting()
@@ -162,4 +163,3 @@ def test_a_frame_that_goes_with_the_traceback_may_begin_the_future_anew(loop):
         retrieve()
     with pytest.raises(ValueError, match="of the future"):
         future.result()
-    assert not future.done()
